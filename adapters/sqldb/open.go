@@ -1,0 +1,141 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/XSAM/otelsql"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jmoiron/sqlx"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	sqlite "modernc.org/sqlite"
+)
+
+// DB is one service's database: a PostgreSQL schema or an SQLite file. Times are stored as
+// timestamptz there and as microseconds since 1970 here; Go code sees time.Time on both.
+type DB struct {
+	*sqlx.DB          // for transactions; in SQLite a single connection, since it has one writer
+	Read     *sqlx.DB // for reads outside of transactions
+	Dialect  Dialect
+	Name     string // the schema, or the file's path
+	DSN      string // PostgreSQL only: for connections of one's own, such as LISTEN
+}
+
+// PostgresConfig says where PostgreSQL is.
+type PostgresConfig struct {
+	Host, Port, Database, User, Password, SSLMode string
+	MaxConns                                      int // 0 for 16
+}
+
+// DSN gives the address of one schema as a URL. Sessions wait two seconds at most for a lock, so
+// that a request can say "in progress" instead of hanging.
+func (c PostgresConfig) DSN(schema string) string {
+	query := url.Values{
+		"sslmode":                             {c.SSLMode},
+		"search_path":                         {schema},
+		"lock_timeout":                        {"2000"},
+		"statement_timeout":                   {"30000"},
+		"idle_in_transaction_session_timeout": {"60000"},
+		"application_name":                    {"millrace"},
+		"connect_timeout":                     {"5"},
+	}
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(c.User, c.Password), Host: c.Host + ":" + c.Port, Path: "/" + c.Database, RawQuery: query.Encode()}
+	return u.String()
+}
+
+// OpenPostgres prepares the connections of one schema. It does not connect: a database that is
+// away is waited for by whoever uses it.
+func OpenPostgres(c PostgresConfig, schema string) (*DB, error) {
+	return OpenPostgresDSN(c.DSN(schema), schema, c.MaxConns)
+}
+
+// OpenPostgresDSN is OpenPostgres for an address as a URL.
+func OpenPostgresDSN(dsn, schema string, maxConns int) (*DB, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("PostgreSQL address: %w", err)
+	}
+	if maxConns == 0 {
+		maxConns = 16
+	}
+	db := otelsql.OpenDB(stdlib.GetConnector(*config), spanOptions(semconv.DBSystemNamePostgreSQL, schema)...)
+	db.SetMaxOpenConns(maxConns)
+	db.SetMaxIdleConns(maxConns)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	pool := sqlx.NewDb(db, "pgx")
+	return &DB{DB: pool, Read: pool, Dialect: Postgres, Name: schema, DSN: dsn}, nil
+}
+
+// OpenSQLite opens or makes a file. Every commit is on the disk before it returns.
+func OpenSQLite(ctx context.Context, path string) (*DB, error) {
+	write, err := openFile(path, "&_txlock=immediate", 1)
+	if err != nil {
+		return nil, err
+	}
+	if err := write.PingContext(ctx); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	read, err := openFile(path, "", 4)
+	if err != nil {
+		return nil, err
+	}
+	return &DB{DB: write, Read: read, Dialect: SQLite, Name: path}, nil
+}
+
+// OpenSQLiteReadOnly opens a file that another process may be writing, for readers that must not act.
+func OpenSQLiteReadOnly(path string) (*DB, error) {
+	read, err := openFile(path, "&mode=ro&_pragma=query_only(1)", 2)
+	if err != nil {
+		return nil, err
+	}
+	return &DB{DB: read, Read: read, Dialect: SQLite, Name: path}, nil
+}
+
+func openFile(path, extra string, conns int) (*sqlx.DB, error) {
+	const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+	const times = "&_time_integer_format=unix_micro&_inttotime=1"
+	options := pragmas + times + extra
+	if strings.Contains(extra, "mode=ro") {
+		options = "_pragma=busy_timeout(5000)" + times + extra
+	}
+	dsn := (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: options}).String()
+	db := otelsql.OpenDB(sqliteConnector{dsn: dsn, driver: &sqlite.Driver{}}, spanOptions(semconv.DBSystemNameSQLite, path)...)
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	return sqlx.NewDb(db, "sqlite"), nil
+}
+
+// Close closes both pools.
+func (d *DB) Close() error {
+	err := d.DB.Close()
+	if d.Read != d.DB {
+		if e := d.Read.Close(); err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// Ready says whether the database answers.
+func (d *DB) Ready(ctx context.Context) error {
+	var one int
+	return d.Read.GetContext(ctx, &one, "SELECT 1")
+}
+
+// InTx runs fn in one transaction and commits when it returns nil.
+func (d *DB) InTx(ctx context.Context, fn func(*sqlx.Tx) error) error {
+	tx, err := d.BeginTxx(ctx, &sql.TxOptions{})
+	if err != nil {
+		return err
+	}
+	if err := fn(tx); err != nil {
+		_ = tx.Rollback()
+		return err
+	}
+	return tx.Commit()
+}

@@ -1,0 +1,38 @@
+package messages
+
+import "fmt"
+
+// checked is a message whose values have rules that its JSON shape cannot express. Whoever
+// decodes applies them, so that no handler sees a quantity of minus one.
+type checked interface{ check() error }
+
+func (m *OrderCreated) check() error {
+	if m.UserID == "" || m.Total <= 0 || m.Currency == "" || len(m.Items) == 0 {
+		return fmt.Errorf("OrderCreated needs userId, items, currency and a total above zero")
+	}
+	for i, item := range m.Items {
+		if item.SKU == "" || item.Qty < 1 || item.Price < 0 {
+			return fmt.Errorf("OrderCreated.items[%d] needs a sku, a qty of at least 1 and a price of at least 0", i)
+		}
+	}
+	return nil
+}
+
+func (m *OrderCompleted) check() error {
+	if m.UserID == "" || m.Status != "CONFIRMED" && m.Status != "FAILED" && m.Status != "CANCELLED" {
+		return fmt.Errorf("OrderCompleted needs a userId and a status that is CONFIRMED, FAILED or CANCELLED")
+	}
+	return nil
+}
+
+func (m *PaymentSucceeded) check() error {
+	if len(m.Items) == 0 {
+		return fmt.Errorf("PaymentSucceeded needs items")
+	}
+	for i, item := range m.Items {
+		if item.SKU == "" || item.Qty < 1 {
+			return fmt.Errorf("PaymentSucceeded.items[%d] needs a sku and a qty of at least 1", i)
+		}
+	}
+	return nil
+}
