@@ -1,0 +1,37 @@
+package order
+
+import (
+	"fmt"
+	"testing"
+)
+
+// worldsToSearch are the model checks. Between them they try every order of delivery, every
+// duplicate, every time-out and every cancel.
+var worldsToSearch = []struct {
+	name  string
+	model model
+}{
+	{"one order", model{orders: 1, stock: 1, repeats: -1, timeouts: true, cancels: true}},
+	{"one order, nothing in stock", model{orders: 1, stock: 0, repeats: -1, timeouts: true, cancels: true}},
+	{"one order, undisturbed", model{orders: 1, stock: 1, repeats: -1}},
+	{"one order, nothing in stock, undisturbed", model{orders: 1, stock: 0, repeats: -1}},
+	{"two orders, one item, undisturbed", model{orders: 2, stock: 1, repeats: 3}},
+	{"two orders, one item", model{orders: 2, stock: 1, repeats: 1, timeouts: true, cancels: true}},
+}
+
+func TestEveryOrderOfEventsKeepsEveryPromise(t *testing.T) {
+	t.Parallel()
+	for _, s := range worldsToSearch {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			m := s.model
+			m.decide = Decide
+			r := m.search()
+			if r.broken != noPromise {
+				t.Fatalf("broken: %s%s", r.broken, r.story())
+			}
+			t.Logf("%s", r)
+			fmt.Printf("model check: %s: %s\n", s.name, r)
+		})
+	}
+}
