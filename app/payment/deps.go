@@ -86,3 +86,8 @@ var (
 
 // String gives the state's name, for logs.
 func (s FateState) String() string { return s.name }
+
+// Observer hears of refused payments, after they are committed.
+type Observer interface {
+	PaymentFailed(reason string)
+}

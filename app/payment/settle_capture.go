@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"millrace/app/messages"
 	"millrace/domain/fault"
 	"millrace/domain/intent"
 	"millrace/domain/payment"
@@ -18,11 +19,12 @@ type SettleCapture struct {
 	work     Work
 	payments Payments
 	provider Provider
+	observer Observer
 }
 
 // NewSettleCapture makes the use case.
-func NewSettleCapture(work Work, payments Payments, provider Provider) *SettleCapture {
-	return &SettleCapture{work, payments, provider}
+func NewSettleCapture(work Work, payments Payments, provider Provider, observer Observer) *SettleCapture {
+	return &SettleCapture{work, payments, provider, observer}
 }
 
 // Handle finds the fate of the charge and settles the intent. It fails with a fault of kind
@@ -38,9 +40,15 @@ func (h *SettleCapture) Handle(ctx context.Context, in intent.Intent) error {
 			return fmt.Errorf("capture %s: %w", in.ID, err)
 		}
 	}
-	return settle(ctx, h.work, in, h.provider.Name(), func(p *payment.Payment) payment.Next {
-		return apply(p, fate)
+	var next payment.Next
+	err = settle(ctx, h.work, in, h.provider.Name(), func(p *payment.Payment) payment.Next {
+		next = apply(p, fate)
+		return next
 	})
+	if err == nil && next == payment.TellDeclined {
+		h.observer.PaymentFailed(messages.ReasonPaymentDeclined)
+	}
+	return err
 }
 
 // fate asks for the outcome of earlier attempts before it charges: after a time-out the money

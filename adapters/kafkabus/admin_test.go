@@ -1,0 +1,166 @@
+package kafkabus_test
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"millrace/adapters/kafkabus"
+	"millrace/domain/fault"
+)
+
+func TestTopicsAreMadeOnceAndLeftAlone(t *testing.T) {
+	t.Parallel()
+	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+		one, two := "test."+uuid.NewString(), "test."+uuid.NewString()
+		a := admin(t, cfg)
+		wanted := []kafkabus.Topic{{Name: one}, {Name: two, Partitions: 1, Retention: time.Hour}}
+		for range 2 {
+			different, err := a.EnsureTopics(within(t), wanted...)
+			if err != nil || len(different) != 0 {
+				t.Fatalf("%v %v", different, err)
+			}
+		}
+		different, err := a.EnsureTopics(within(t), kafkabus.Topic{Name: one, Partitions: 5}, kafkabus.Topic{Name: two, Partitions: 1})
+		if err != nil || len(different) != 1 || different[0] != (kafkabus.Mismatch{Topic: one, Want: 5, Have: 3}) {
+			t.Errorf("another number of partitions gave %v %v", different, err)
+		}
+
+		configs, err := kadm.NewClient(foreign(t, cfg)).DescribeTopicConfigs(within(t), two)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]string{}
+		for _, c := range configs[0].Configs {
+			found[c.Key] = c.MaybeValue()
+		}
+		if found["retention.ms"] != "3600000" || found["max.message.bytes"] != strconv.Itoa(4<<20) {
+			t.Errorf("retention.ms=%s max.message.bytes=%s", found["retention.ms"], found["max.message.bytes"])
+		}
+	})
+}
+
+func TestWithReplicasTwoMustBeInSync(t *testing.T) {
+	t.Parallel()
+	cfg := kafkabus.Config{Brokers: fakeKafka(t, kfake.NumBrokers(3)), Partitions: 2, Replication: 3}
+	name := topic(t, cfg)
+	configs, err := kadm.NewClient(foreign(t, cfg)).DescribeTopicConfigs(within(t), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range configs[0].Configs {
+		if c.Key == "min.insync.replicas" && c.MaybeValue() == "2" {
+			return
+		}
+	}
+	t.Error("min.insync.replicas is not 2")
+}
+
+func TestLagCountsWhatAGroupHasNotAcknowledged(t *testing.T) {
+	t.Parallel()
+	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+		name := topic(t, cfg)
+		p := publisher(t, cfg)
+		for range 5 {
+			if err := p.Publish(name, order("ord_1", "x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := subscriber(t, cfg, "reader."+name)
+		in := subscribe(t, s, name)
+		next(t, in).Ack()
+		next(t, in).Ack()
+		next(t, in) // in hand
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+
+		reader, idle := kafkabus.Group{Name: "reader." + name, Topic: name}, kafkabus.Group{Name: "idle." + name, Topic: name}
+		lags, err := admin(t, cfg).Lag(within(t), reader, idle)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(lags) != 2 || lags[0] != (kafkabus.GroupLag{Group: reader, Records: 3}) || lags[1] != (kafkabus.GroupLag{Group: idle, Records: 5}) {
+			t.Errorf("lags are %+v", lags)
+		}
+	})
+}
+
+func TestPingTellsWhenKafkaIsAwayAndWhenItIsBack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	port, start := restartable(t, dir)
+	stop := start()
+	cfg := kafkabus.Config{Brokers: []string{net.JoinHostPort("127.0.0.1", port)}, Partitions: 1, Logger: testLog(t)}
+	a, p := admin(t, cfg), publisher(t, cfg)
+	name := topic(t, cfg)
+	if err := a.Ping(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Publish(name, order("ord_1", "before")); err != nil {
+		t.Fatal(err)
+	}
+	in := subscribe(t, subscriber(t, cfg, "g."+name), name)
+	next(t, in).Ack()
+
+	stop()
+	if err := a.Ping(within(t)); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("without Kafka: %v", err)
+	}
+	if err := p.Publish(name, order("ord_1", "during")); fault.KindOf(err) != fault.Unavailable || kafkabus.IsPermanent(err) {
+		t.Errorf("publish without Kafka: %v", err)
+	}
+
+	start()
+	if err := a.Ping(within(t)); err != nil {
+		t.Errorf("Kafka is back: %v", err)
+	}
+	if err := p.Publish(name, order("ord_1", "after")); err != nil {
+		t.Errorf("publish, Kafka is back: %v", err)
+	}
+	for msg := next(t, in); string(msg.Payload) != "after"; msg = next(t, in) {
+		msg.Ack() // what was acknowledged within the last second may come again
+	}
+}
+
+func TestPingGivesUpWithItsContext(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = silent.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err = admin(t, kafkabus.Config{Brokers: []string{silent.Addr().String()}}).Ping(ctx)
+	if fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("ping gave %v", err)
+	}
+}
+
+// restartable gives a port and starts kfake on it as often as wanted, over the same data.
+func restartable(t *testing.T, dir string) (port string, start func() (stop func())) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := l.Addr().(*net.TCPAddr).Port
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return strconv.Itoa(number), func() func() {
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(number), kfake.DataDir(dir), kfake.SyncWrites())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(cluster.Close)
+		return cluster.Close
+	}
+}

@@ -1,0 +1,69 @@
+package kafkabus
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+
+	"github.com/IBM/sarama"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+
+	"millrace/app/messages"
+)
+
+// Headers that the bus itself reads: the message's id, and the order's id, which is the key.
+const (
+	headerEventID       = "eventId"
+	headerCorrelationID = "correlationId"
+)
+
+// marshaler maps messages to records: the value is the payload untouched, the key is the metadata
+// entry correlationId, and every metadata entry is a header.
+//
+// Watermill's own has no key, loses one on the way through a dead letter, and reads records of
+// others as messages without an id.
+type marshaler struct{}
+
+var topicForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`) // Kafka's own rule
+
+// Marshal makes a record for topic. The id goes along as header eventId where metadata has none.
+func (marshaler) Marshal(topic string, msg *message.Message) (*sarama.ProducerMessage, error) {
+	if !topicForm.MatchString(topic) { // not every broker says so: some answer that it is missing
+		return nil, fmt.Errorf("%.80q: %w", topic, sarama.ErrInvalidTopic)
+	}
+	record := &sarama.ProducerMessage{Topic: topic, Value: sarama.ByteEncoder(msg.Payload)}
+	if key := msg.Metadata.Get(headerCorrelationID); key != "" {
+		record.Key = sarama.StringEncoder(key)
+	}
+	if msg.Metadata.Get(headerEventID) == "" && msg.UUID != "" {
+		record.Headers = append(record.Headers, header(headerEventID, msg.UUID))
+	}
+	for _, name := range slices.Sorted(maps.Keys(msg.Metadata)) {
+		record.Headers = append(record.Headers, header(name, msg.Metadata[name]))
+	}
+	return record, nil
+}
+
+func header(name, value string) sarama.RecordHeader {
+	return sarama.RecordHeader{Key: []byte(name), Value: []byte(value)}
+}
+
+// Unmarshal makes a message of any record whatever. It never fails, because a record that it
+// refused would block its partition for ever; what is wrong with a record is found by its reader.
+func (marshaler) Unmarshal(record *sarama.ConsumerMessage) (*message.Message, error) {
+	metadata := make(message.Metadata, len(record.Headers))
+	for _, h := range record.Headers {
+		if h != nil {
+			metadata[string(h.Key)] = string(h.Value)
+		}
+	}
+	id := metadata[headerEventID]
+	if len(id) != 36 || uuid.Validate(id) != nil {
+		id = messages.ForeignID(record.Topic, record.Partition, record.Offset)
+	}
+	msg := message.NewMessage(id, record.Value)
+	msg.Metadata = metadata
+	return msg, nil
+}

@@ -1,0 +1,4 @@
+package outbox
+
+// LockKey is the key of a schema's advisory lock, for tests that take it away.
+func LockKey(schema string) int64 { return lockKey(schema) }

@@ -1,0 +1,99 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	wsql "github.com/ThreeDotsLabs/watermill-sql/v4/pkg/sql"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/jmoiron/sqlx"
+
+	"millrace/adapters/sqldb"
+	"millrace/domain/fault"
+)
+
+// Record is one message on its way.
+type Record struct {
+	ID          string // the message's id, unique for ever
+	AggregateID string // whose messages stay in order: the order's id
+	EventType   string
+	Topic       string // where it goes in Kafka
+	Payload     []byte
+	Headers     map[string]string
+	CreatedAt   time.Time
+}
+
+// ErrIncomplete: a record lacks what every message must have.
+var ErrIncomplete = fault.New(fault.Internal, "outbox_record_incomplete", "the record lacks its id, aggregate, type, topic or time")
+
+// maxParameters is how many parameters a statement has at most: below SQLite's limit, which is
+// the lower one (sqlite.org/limits.html, SQLITE_MAX_VARIABLE_NUMBER).
+const maxParameters = 32_000
+
+// Writer puts records into the outbox of the transaction that caused them.
+type Writer struct {
+	schema schema
+	log    watermill.LoggerAdapter
+}
+
+// NewWriter makes a writer for the databases of one dialect.
+func NewWriter(dialect sqldb.Dialect, logger *slog.Logger) *Writer {
+	return &Writer{schema: schema{dialect: dialect}, log: watermillLog(logger)}
+}
+
+// Append writes all records with one INSERT, whatever their topics, in the order given. They are
+// sent when tx has been committed, and do not exist when it has not. Only thousands of records
+// need more than one statement. It fails with ErrIncomplete, or with a fault of the database, and
+// changes no record.
+func (w *Writer) Append(ctx context.Context, tx *sqlx.Tx, records []Record) error {
+	msgs := make([]*message.Message, len(records))
+	for i, r := range records {
+		if r.ID == "" || r.AggregateID == "" || r.EventType == "" || r.Topic == "" || r.CreatedAt.IsZero() {
+			return ErrIncomplete.Because(fmt.Errorf("record %d of %d: %s %q for %q on %q", i+1, len(records), r.EventType, r.ID, r.AggregateID, r.Topic))
+		}
+		msgs[i] = r.message(ctx)
+	}
+	publisher, err := wsql.NewPublisher(wsql.TxFromStdSQL(tx.Tx), wsql.PublisherConfig{SchemaAdapter: w.schema}, w.log)
+	if err != nil {
+		return fmt.Errorf("outbox publisher: %w", err)
+	}
+	for len(msgs) > 0 {
+		n := min(len(msgs), w.schema.perStatement())
+		if err := publisher.Publish("outbox", msgs[:n]...); err != nil {
+			return fmt.Errorf("write %d messages to the outbox: %w", n, sqldb.Classify(err))
+		}
+		msgs = msgs[n:]
+	}
+	return nil
+}
+
+// Metadata entries by which a message tells the schema its columns. They are not stored.
+const (
+	columnAggregate = "outbox.aggregate_id"
+	columnType      = "outbox.event_type"
+	columnTopic     = "outbox.topic"
+	columnCreated   = "outbox.created_at"
+)
+
+func (r Record) message(ctx context.Context) *message.Message {
+	msg := message.NewMessageWithContext(ctx, r.ID, r.Payload)
+	maps.Copy(msg.Metadata, r.Headers)
+	msg.Metadata[columnAggregate] = r.AggregateID
+	msg.Metadata[columnType] = r.EventType
+	msg.Metadata[columnTopic] = r.Topic
+	msg.Metadata[columnCreated] = r.CreatedAt.UTC().Format(time.RFC3339Nano)
+	return msg
+}
+
+// watermillLog gives Watermill our log. What it calls info is its own bookkeeping, and what it
+// calls an error is here one refused attempt, of which the sender says more and less often.
+func watermillLog(logger *slog.Logger) watermill.LoggerAdapter {
+	return watermill.NewSlogLoggerWithLevelMapping(logger, map[slog.Level]slog.Level{
+		slog.LevelInfo:  slog.LevelDebug,
+		slog.LevelError: slog.LevelDebug,
+	})
+}

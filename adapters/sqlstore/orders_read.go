@@ -1,0 +1,167 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"millrace/adapters/sqldb"
+	app "millrace/app/order"
+	"millrace/domain/money"
+	"millrace/domain/order"
+)
+
+const orderColumns = `SELECT id, user_id, status, reason, currency, total, payment_method, undoing, cancel_requested, version,
+	created_at, updated_at FROM orders`
+
+type orderRecord struct {
+	ID              string    `db:"id"`
+	UserID          string    `db:"user_id"`
+	Status          string    `db:"status"`
+	Reason          string    `db:"reason"`
+	Currency        string    `db:"currency"`
+	Total           int64     `db:"total"`
+	PaymentMethod   string    `db:"payment_method"`
+	Undoing         bool      `db:"undoing"`
+	CancelRequested bool      `db:"cancel_requested"`
+	Version         int       `db:"version"`
+	CreatedAt       time.Time `db:"created_at"`
+	UpdatedAt       time.Time `db:"updated_at"`
+}
+
+type itemRecord struct {
+	OrderID string `db:"order_id"`
+	SKU     string `db:"sku"`
+	Qty     int    `db:"qty"`
+	Price   int64  `db:"price"`
+}
+
+type entryRecord struct {
+	Seq     int       `db:"seq"`
+	At      time.Time `db:"at"`
+	Event   string    `db:"event"`
+	Status  string    `db:"status"`
+	EventID string    `db:"event_id"`
+}
+
+func (r orderRecord) restore(items []itemRecord, entries []entryRecord) (*order.Order, error) {
+	status, err := order.ParseStatus(r.Status)
+	if err != nil {
+		return nil, fmt.Errorf("order %s: %w", r.ID, err)
+	}
+	s := order.Snapshot{
+		ID: order.ID(r.ID), UserID: order.UserID(r.UserID), Status: status, Reason: r.Reason,
+		Total: money.Of(r.Total, money.RestoreCurrency(r.Currency)), PaymentMethod: r.PaymentMethod,
+		Undoing: r.Undoing, CancelRequested: r.CancelRequested, Version: r.Version,
+		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+	}
+	for _, i := range items {
+		s.Items = append(s.Items, order.Item{SKU: order.SKU(i.SKU), Qty: i.Qty, Price: i.Price})
+	}
+	for _, e := range entries {
+		status, err := order.ParseStatus(e.Status)
+		if err != nil {
+			return nil, fmt.Errorf("timeline of %s: %w", r.ID, err)
+		}
+		s.Timeline = append(s.Timeline, order.Entry{Seq: e.Seq, At: e.At.UTC(), Event: e.Event, Status: status, EventID: e.EventID})
+	}
+	return order.Restore(s), nil
+}
+
+// Order reads one order with items and timeline.
+func (s *Orders) Order(ctx context.Context, id order.ID) (*order.Order, error) {
+	db := s.core.DB.Read
+	var rows []orderRecord
+	if err := db.SelectContext(ctx, &rows, db.Rebind(orderColumns+" WHERE id = ?"), string(id)); err != nil {
+		return nil, fmt.Errorf("read order: %w", sqldb.Classify(err))
+	}
+	if len(rows) == 0 {
+		return nil, order.ErrNotFound
+	}
+	items, err := s.items(ctx, []string{string(id)})
+	if err != nil {
+		return nil, err
+	}
+	var entries []entryRecord
+	const query = "SELECT seq, at, event, status, event_id FROM order_timeline WHERE order_id = ? ORDER BY seq"
+	if err := db.SelectContext(ctx, &entries, db.Rebind(query), string(id)); err != nil {
+		return nil, fmt.Errorf("read timeline: %w", sqldb.Classify(err))
+	}
+	return rows[0].restore(items[string(id)], entries)
+}
+
+func (s *Orders) items(ctx context.Context, ids []string) (map[string][]itemRecord, error) {
+	db := s.core.DB.Read
+	query, args, err := sqlx.In("SELECT order_id, sku, qty, price FROM order_items WHERE order_id IN (?) ORDER BY order_id, line", ids)
+	if err != nil {
+		return nil, err
+	}
+	var rows []itemRecord
+	if err := db.SelectContext(ctx, &rows, db.Rebind(query), args...); err != nil {
+		return nil, fmt.Errorf("read items: %w", sqldb.Classify(err))
+	}
+	found := make(map[string][]itemRecord, len(ids))
+	for _, r := range rows {
+		found[r.OrderID] = append(found[r.OrderID], r)
+	}
+	return found, nil
+}
+
+// List reads a page of orders with their items and without their timelines.
+func (s *Orders) List(ctx context.Context, f app.Filter) ([]*order.Order, bool, error) {
+	var where []string
+	var args []any
+	restrict := func(condition string, value any) {
+		where = append(where, condition)
+		args = append(args, value)
+	}
+	if f.Status != (order.Status{}) {
+		restrict("status = ?", f.Status.String())
+	}
+	if f.UserID != "" {
+		restrict("user_id = ?", f.UserID)
+	}
+	if !f.From.IsZero() {
+		restrict("created_at >= ?", f.From.UTC())
+	}
+	if !f.To.IsZero() {
+		restrict("created_at < ?", f.To.UTC())
+	}
+	if f.Before != "" {
+		restrict("id < ?", string(f.Before))
+	}
+	query := orderColumns
+	if len(where) > 0 {
+		query += " WHERE " + strings.Join(where, " AND ")
+	}
+	args = append(args, f.Limit+1)
+
+	db := s.core.DB.Read
+	var rows []orderRecord
+	if err := db.SelectContext(ctx, &rows, db.Rebind(query+" ORDER BY id DESC LIMIT ?"), args...); err != nil {
+		return nil, false, fmt.Errorf("list orders: %w", sqldb.Classify(err))
+	}
+	more := len(rows) > f.Limit
+	rows = rows[:min(len(rows), f.Limit)]
+	page := make([]*order.Order, len(rows))
+	if len(rows) == 0 {
+		return page, false, nil
+	}
+	ids := make([]string, len(rows))
+	for i, r := range rows {
+		ids[i] = r.ID
+	}
+	items, err := s.items(ctx, ids)
+	if err != nil {
+		return nil, false, err
+	}
+	for i, r := range rows {
+		if page[i], err = r.restore(items[r.ID], nil); err != nil {
+			return nil, false, err
+		}
+	}
+	return page, more, nil
+}

@@ -1,0 +1,159 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"millrace/adapters/sqldb"
+	"millrace/domain/order"
+	"millrace/sagas/engine"
+	saga "millrace/sagas/order"
+)
+
+var (
+	sagaRow = insert("sagas",
+		"order_id, definition, step, state, version, journal_seq, journal_hash, timeline_seq, entered_at, created_at, updated_at",
+		`ON CONFLICT (order_id) DO UPDATE SET step = excluded.step, state = excluded.state, version = excluded.version,
+			journal_seq = excluded.journal_seq, journal_hash = excluded.journal_hash, timeline_seq = excluded.timeline_seq,
+			entered_at = excluded.entered_at, updated_at = excluded.updated_at
+			WHERE sagas.version = excluded.version - 1`).mustTakeEffect()
+	orderStatusRow = update("orders",
+		"status = v.column2, reason = v.column3, undoing = v.column4, updated_at = v.column5, version = orders.version + 1",
+		"orders.id = v.column1", "TEXT", "TEXT", "TEXT", "BOOLEAN", "TIMESTAMPTZ")
+	timerRow = insert("saga_timers", "order_id, name, entry, due_at", "ON CONFLICT DO NOTHING",
+		"?", "?", "?", "{plus}")
+	timerGone  = remove("saga_timers", "order_id, name, entry", "TEXT", "TEXT", "INTEGER")
+	journalRow = insert("saga_journal", `order_id, seq, at, message_id, type, payload, topic, partition_no, offset_no,
+		definition, build, outcome, state_before, state_after, sent, timers, error, hash`, "")
+)
+
+// Sagas is the orchestrator's state. It lies in the same database as the orders, so that saga,
+// order and outgoing message change in one transaction.
+type Sagas struct{ core *Core }
+
+// NewSagas makes the store.
+func NewSagas(core *Core) *Sagas {
+	return &Sagas{core}
+}
+
+// Do runs fn in one transaction; see sagas/engine.Work.
+func (s *Sagas) Do(ctx context.Context, fn func(engine.Tx) error) error {
+	return s.core.do(ctx, func(u *unit) error { return fn(&sagaTx{unit: u}) })
+}
+
+// Due gives up to n timers whose time has come by the database's clock.
+func (s *Sagas) Due(ctx context.Context, n int) ([]engine.DueTimer, error) {
+	var rows []struct {
+		OrderID string `db:"order_id"`
+		Name    string `db:"name"`
+		Entry   int    `db:"entry"`
+	}
+	db := s.core.DB.Read
+	query := "SELECT order_id, name, entry FROM saga_timers WHERE due_at <= " + s.core.DB.Dialect.Now() + " ORDER BY due_at LIMIT ?"
+	if err := db.SelectContext(ctx, &rows, db.Rebind(query), n); err != nil {
+		return nil, fmt.Errorf("read due timers: %w", sqldb.Classify(err))
+	}
+	due := make([]engine.DueTimer, len(rows))
+	for i, r := range rows {
+		due[i] = engine.DueTimer{OrderID: r.OrderID, Name: r.Name, Entry: r.Entry}
+	}
+	return due, nil
+}
+
+// NextDue gives how long it is until the next timer; false when there is none.
+func (s *Sagas) NextDue(ctx context.Context) (time.Duration, bool, error) {
+	query := "SELECT (due_at - " + s.core.DB.Dialect.Now() + ") FROM saga_timers ORDER BY due_at LIMIT 1"
+	if s.core.DB.Dialect == sqldb.Postgres {
+		query = "SELECT CAST(extract(epoch FROM due_at - clock_timestamp()) * 1000000 AS BIGINT) FROM saga_timers ORDER BY due_at LIMIT 1"
+	}
+	var micros []int64
+	if err := s.core.DB.Read.SelectContext(ctx, &micros, query); err != nil {
+		return 0, false, fmt.Errorf("read the next timer: %w", sqldb.Classify(err))
+	}
+	if len(micros) == 0 {
+		return 0, false, nil
+	}
+	return time.Duration(micros[0]) * time.Microsecond, true, nil
+}
+
+type sagaTx struct {
+	*unit
+	before map[string]saga.State
+}
+
+type sagaRecord struct {
+	OrderID     string    `db:"order_id"`
+	Definition  int       `db:"definition"`
+	State       string    `db:"state"`
+	Version     int       `db:"version"`
+	JournalSeq  int       `db:"journal_seq"`
+	JournalHash string    `db:"journal_hash"`
+	TimelineSeq int       `db:"timeline_seq"`
+	EnteredAt   time.Time `db:"entered_at"`
+}
+
+// Sagas locks the orders, which exist before their sagas do, and then reads the sagas.
+func (t *sagaTx) Sagas(_ context.Context, orderIDs ...string) (map[string]*engine.Instance, error) {
+	var orders []struct {
+		ID        string    `db:"id"`
+		CreatedAt time.Time `db:"created_at"`
+	}
+	if err := t.in(&orders, "SELECT id, created_at FROM orders WHERE id IN (?) ORDER BY id"+t.core.DB.Dialect.ForUpdate(), orderIDs); err != nil {
+		return nil, err
+	}
+	var rows []sagaRecord
+	const query = `SELECT order_id, definition, state, version, journal_seq, journal_hash, timeline_seq, entered_at
+		FROM sagas WHERE order_id IN (?)`
+	if err := t.in(&rows, query, orderIDs); err != nil {
+		return nil, err
+	}
+	found := make(map[string]*engine.Instance, len(orders))
+	for _, o := range orders {
+		found[o.ID] = &engine.Instance{OrderID: o.ID, PlacedAt: o.CreatedAt.UTC()}
+	}
+	t.before = make(map[string]saga.State, len(orders))
+	for _, r := range rows {
+		i := found[r.OrderID]
+		if i == nil {
+			continue
+		}
+		if err := json.Unmarshal([]byte(r.State), &i.State); err != nil {
+			return nil, fmt.Errorf("saga state of %s: %w", r.OrderID, err)
+		}
+		i.Definition, i.Version, i.EnteredAt = r.Definition, r.Version, r.EnteredAt.UTC()
+		i.JournalSeq, i.JournalHash, i.TimelineSeq = r.JournalSeq, r.JournalHash, r.TimelineSeq
+		t.before[r.OrderID] = i.State
+	}
+	return found, nil
+}
+
+func (t *sagaTx) Keep(i *engine.Instance) {
+	t.stage(sagaRow, i.OrderID, i.Definition, i.State.Step.String(), jsonText(i.State), i.Version,
+		i.JournalSeq, i.JournalHash, i.TimelineSeq, i.EnteredAt, t.now, t.now)
+	was, known := t.before[i.OrderID]
+	if known && was.Step == i.State.Step && was.Status == i.State.Status && was.Reason == i.State.Reason {
+		return
+	}
+	t.stage(orderStatusRow, i.OrderID, i.State.Status.String(), i.State.Reason, undoing(i.State.Step), t.now)
+}
+
+func undoing(step saga.Step) bool {
+	return step == saga.UndoingInventory || step == saga.UndoingPayment
+}
+
+func (t *sagaTx) Mark(orderID string, e order.Entry) {
+	t.stage(timelineRow, orderID, e.Seq, e.At, e.Event, e.Status.String(), e.EventID)
+}
+
+func (t *sagaTx) SetTimer(d engine.DueTimer, after time.Duration) {
+	t.stage(timerRow, d.OrderID, d.Name, d.Entry, after.Microseconds())
+}
+
+func (t *sagaTx) ClearTimer(d engine.DueTimer) { t.stage(timerGone, d.OrderID, d.Name, d.Entry) }
+
+func (t *sagaTx) Journal(e engine.Entry) {
+	t.stage(journalRow, e.OrderID, e.Seq, e.At, e.MessageID, e.Type, string(e.Payload), e.Topic, e.Partition, e.Offset,
+		e.Definition, e.Build, e.Outcome, string(e.Before), string(e.After), jsonText(e.Sent), jsonText(e.Timers), e.Error, e.Hash)
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"strconv"
+
+	"millrace/adapters/config"
+	"millrace/adapters/kafkabus"
+	"millrace/adapters/psp"
+	"millrace/adapters/psp/simulator"
+	"millrace/adapters/rediscache"
+	"millrace/adapters/smtpmail"
+	"millrace/adapters/sqldb"
+	"millrace/adapters/telemetry"
+	"millrace/app/notification"
+	"millrace/app/payment"
+	"millrace/sagas/engine"
+)
+
+// newStack makes an empty stack with its loggers and tracing.
+func newStack(ctx context.Context, c *config.Config, logFormat, service string) (*stack, error) {
+	process := &process{logger: telemetry.NewLogger(os.Stderr, logFormat, c.LogLevel, service)}
+	s := &stack{
+		process: process, started: &started{},
+		logger: func(service string) *slog.Logger {
+			return telemetry.NewLogger(os.Stderr, logFormat, c.LogLevel, service)
+		},
+		timeouts:  engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout},
+		retention: retention{outbox: c.OutboxRetention, inbox: c.InboxRetention, idempotency: c.IdempotencyTTL},
+		dedupeTTL: c.IdempotencyTTL,
+	}
+	traces, err := telemetry.StartTracing(ctx, telemetry.TracingConfig{Endpoint: c.OTLPEndpoint, Service: service, Version: version})
+	if err != nil {
+		return nil, err
+	}
+	telemetry.Install(traces, process.logger)
+	rediscache.Quiet()
+	process.closeLast(func() error {
+		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit/4)
+		defer cancel()
+		return traces.Shutdown(flush)
+	})
+	return s, nil
+}
+
+// connect prepares clients of Kafka, Redis, PostgreSQL, the provider and the mail server from the
+// configuration. Nothing is connected yet: what is away is waited for.
+func (s *stack) connect(c *config.Config) error {
+	logger := s.process.logger
+	s.kafka = kafkaConfig(c, logger)
+	var err error
+	if s.publisher, err = kafkabus.NewPublisher(s.kafka); err != nil {
+		return err
+	}
+	s.process.closeLast(s.publisher.Close)
+	if s.admin, err = kafkabus.NewAdmin(s.kafka); err != nil {
+		return err
+	}
+	s.process.closeLast(s.admin.Close)
+	if s.openDB == nil {
+		s.openDB = func(_ context.Context, schema string) (*sqldb.DB, error) {
+			return sqldb.OpenPostgres(postgresConfig(c), schema)
+		}
+	}
+	if err := s.connectCache(c, logger); err != nil {
+		return err
+	}
+	s.provider = func(metrics *telemetry.Metrics) (payment.Provider, error) { return s.connectProvider(c, metrics) }
+	s.mailer = func() (notification.Mailer, error) { return s.connectMail(c) }
+	return nil
+}
+
+func (s *stack) connectCache(c *config.Config, logger *slog.Logger) error {
+	if c.Redis.Host == "" {
+		s.replies = noCache{}
+		return nil
+	}
+	cache, err := rediscache.New(rediscache.Config{
+		Addr: c.Redis.Host + ":" + strconv.Itoa(c.Redis.Port), Password: c.Redis.Password, Logger: logger,
+		ReplyTTL: c.IdempotencyTTL, MarkTTL: s.dedupeTTL,
+	})
+	if err != nil {
+		return err
+	}
+	s.process.closeLast(cache.Close)
+	s.marks, s.replies = cache, cache
+	return nil
+}
+
+func (s *stack) connectProvider(c *config.Config, metrics *telemetry.Metrics) (payment.Provider, error) {
+	if c.PSPURL == config.PSPInProcess {
+		sim, err := simulator.Open("", simulator.Options{Log: s.process.logger})
+		if err != nil {
+			return nil, err
+		}
+		s.process.closeLast(sim.Close)
+		return psp.NewInProcess(sim, c.PSPTimeout), nil
+	}
+	client, err := psp.NewClient(psp.Config{
+		URL: c.PSPURL, Timeout: c.PSPTimeout,
+		Breaker: psp.Breaker{OnChange: func(state string) { metrics.CircuitState("psp", state) }},
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.process.closeLast(func() error { client.Close(); return nil })
+	return client, nil
+}
+
+func (s *stack) connectMail(c *config.Config) (notification.Mailer, error) {
+	if c.SMTP.Host == config.SMTPDiscard {
+		return smtpmail.Discard{}, nil
+	}
+	sender, err := smtpmail.New(smtpmail.Config{
+		Host: c.SMTP.Host, Port: c.SMTP.Port, User: c.SMTP.User, Password: c.SMTP.Password, From: c.FromEmail,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.process.closeLast(sender.Close)
+	return sender, nil
+}
+
+func kafkaConfig(c *config.Config, logger *slog.Logger) kafkabus.Config {
+	return kafkabus.Config{
+		Brokers: c.Kafka.Brokers, Partitions: int32(c.Kafka.Partitions), Replication: int16(c.Kafka.Replication),
+		Retention: c.Kafka.Retention, Logger: logger,
+		Security: kafkabus.Security{
+			Protocol: c.Kafka.SecurityProtocol, Mechanism: c.Kafka.SASLMechanism,
+			User: c.Kafka.SASLUsername, Password: c.Kafka.SASLPassword, CAFile: c.Kafka.TLSCAFile,
+		},
+	}
+}
+
+func postgresConfig(c *config.Config) sqldb.PostgresConfig {
+	p := c.Postgres
+	return sqldb.PostgresConfig{
+		Host: p.Host, Port: strconv.Itoa(p.Port), Database: p.DB, User: p.User, Password: p.Password, SSLMode: p.SSLMode,
+	}
+}

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"millrace/adapters/config"
+	"millrace/adapters/embedded"
+	"millrace/adapters/psp/simulator"
+	"millrace/adapters/sqldb"
+	"millrace/migrations"
+	"millrace/ports/httpapi"
+)
+
+const loopback = "127.0.0.1"
+
+// Ports of the embedded parts, counted from the gateway's.
+const (
+	pspPort   = 6
+	smtpPort  = 7
+	redisPort = 9
+)
+
+// upOptions are the flags of `up`.
+type upOptions struct {
+	Data      string
+	BasePort  int
+	KafkaPort int
+	LogFormat string
+}
+
+// up runs every service in this process, on embedded parts where no real one is named.
+func up(ctx context.Context, o upOptions, out *os.File) error {
+	c, err := config.Load(".", os.Environ())
+	if err != nil {
+		return err
+	}
+	release, err := lockFolder(o.Data)
+	if err != nil {
+		return err
+	}
+	defer release()
+	s, err := newStack(ctx, c, o.LogFormat, "millrace")
+	if err != nil {
+		return err
+	}
+	s.listen = func(service string) (net.Listener, error) {
+		return listenOn(loopback, o.BasePort+portOf[service], "--base-port")
+	}
+	s.urlOf = func(service string) string { return "http://" + address(o.BasePort+portOf[service]) }
+	s.alone = c.Postgres.Host == ""
+
+	if err := s.embed(ctx, c, o); err != nil {
+		s.process.close(ctx)
+		return err
+	}
+	if err := s.connect(c); err != nil {
+		return err
+	}
+	for _, service := range services {
+		if err := service.build(s, ctx); err != nil {
+			s.process.close(ctx)
+			return err
+		}
+	}
+	prepare := func(ctx context.Context) error {
+		if err := s.migrate(ctx); err != nil {
+			return err
+		}
+		for _, seed := range s.seeds {
+			if err := seed(ctx); err != nil {
+				return err
+			}
+		}
+		return s.prepare(ctx)
+	}
+	ready := func(ctx context.Context) {
+		if s.awaitReady(ctx) {
+			printReady(out, o, c)
+		}
+	}
+	return s.process.run(ctx, prepare, ready)
+}
+
+// embed starts our own servers for the parts that no variable names, and points the
+// configuration at them.
+func (s *stack) embed(_ context.Context, c *config.Config, o upOptions) error {
+	logger := s.logger("embedded")
+	if c.Postgres.Host == "" {
+		s.openDB = func(ctx context.Context, schema string) (*sqldb.DB, error) {
+			if err := os.MkdirAll(filepath.Join(o.Data, "db"), 0o700); err != nil {
+				return nil, err
+			}
+			return sqldb.OpenSQLite(ctx, databaseFile(o.Data, schema))
+		}
+	}
+	if len(c.Kafka.Brokers) == 0 {
+		kafka, err := embedded.StartKafka(address(o.KafkaPort), filepath.Join(o.Data, "kafka"), embedded.KafkaOptions{Log: logger})
+		if err != nil {
+			return portHint(err, "--kafka-port")
+		}
+		s.process.closeLast(kafka.Close)
+		c.Kafka.Brokers = []string{kafka.Addr()}
+	}
+	if c.Redis.Host == "" {
+		redis, err := embedded.StartRedis(address(o.BasePort+redisPort), embedded.RedisOptions{Log: logger})
+		if err != nil {
+			return portHint(err, "--base-port")
+		}
+		s.process.closeLast(redis.Close)
+		c.Redis.Host, c.Redis.Port, c.Redis.Password = loopback, o.BasePort+redisPort, ""
+		s.dedupeTTL = 5 * time.Minute
+	}
+	if c.SMTP.Host == "" {
+		mail, err := embedded.StartMail(address(o.BasePort+smtpPort), filepath.Join(o.Data, "mail"), logger)
+		if err != nil {
+			return portHint(err, "--base-port")
+		}
+		s.process.closeLast(mail.Close)
+		c.SMTP.Host, c.SMTP.Port, c.SMTP.User = loopback, o.BasePort+smtpPort, ""
+		s.mailbox = mailbox(mail)
+	}
+	if c.PSPURL == "" {
+		sim, err := simulator.Open(filepath.Join(o.Data, "psp"), simulator.Options{Log: logger})
+		if err != nil {
+			return err
+		}
+		s.process.closeLast(sim.Close)
+		l, err := listenOn(loopback, o.BasePort+pspPort, "--base-port")
+		if err != nil {
+			return err
+		}
+		s.process.accepting = append(s.process.accepting, part{"payment provider simulator", func(ctx context.Context) error {
+			return httpapi.Serve(ctx, l, sim.Handler(), logger)
+		}})
+		c.PSPURL = "http://" + address(o.BasePort+pspPort)
+	}
+	return nil
+}
+
+// migrate brings every database to this build's version.
+func (s *stack) migrate(ctx context.Context) error {
+	for _, schema := range migrations.Schemas {
+		if err := s.patiently(ctx, "database "+schema, func(ctx context.Context) error {
+			return sqldb.Migrate(ctx, s.bases[schema].db, schema)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitReady waits until the gateway says that all is ready.
+func (s *stack) awaitReady(ctx context.Context) bool {
+	client := &http.Client{Timeout: 3 * time.Second}
+	for _, service := range services {
+		for !answers(ctx, client, s.urlOf(service.name)+"/readyz") {
+			if ctx.Err() != nil {
+				return false
+			}
+			wait(ctx, 20*time.Millisecond)
+		}
+	}
+	return true
+}
+
+func answers(ctx context.Context, client *http.Client, url string) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close()
+	return response.StatusCode == http.StatusOK
+}
+
+func databaseFile(data, schema string) string { return filepath.Join(data, "db", schema+".db") }
+
+func address(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }
+
+// portHint turns a port in use into a line that names the flag.
+func portHint(err error, flag string) error {
+	var taken *embedded.PortError
+	if errors.As(err, &taken) {
+		return portInUse(taken.Port(), flag)
+	}
+	return err
+}
+
+func printReady(out *os.File, o upOptions, c *config.Config) {
+	rows := [][2]string{}
+	for _, service := range services {
+		rows = append(rows, [2]string{service.name, "http://" + address(o.BasePort+portOf[service.name])})
+	}
+	rows = append(rows,
+		[2]string{"payment provider", c.PSPURL},
+		[2]string{"mail (SMTP)", net.JoinHostPort(c.SMTP.Host, strconv.Itoa(c.SMTP.Port))},
+		[2]string{"kafka", c.Kafka.Brokers[0]},
+		[2]string{"redis", net.JoinHostPort(c.Redis.Host, strconv.Itoa(c.Redis.Port))},
+		[2]string{"data", o.Data},
+	)
+	for _, row := range rows {
+		fmt.Fprintf(out, "  %-22s %s\n", row[0], row[1])
+	}
+	url := "http://" + address(o.BasePort)
+	fmt.Fprintf(out, "\nTry:\n"+
+		"  curl -sS %[1]s/api/v1/orders -H 'Content-Type: application/json' -d '{\"userId\":\"usr_001\",\"items\":[{\"sku\":\"SKU-123\",\"qty\":2}],\"currency\":\"LKR\"}'\n"+
+		"  curl -sS %[1]s/api/v1/orders?limit=3\n"+
+		"  ls %[2]s\n\n", url, filepath.Join(o.Data, "mail"))
+	fmt.Fprintf(out, "ready %s\n", url)
+}
+
+// mailbox shows what the mail sink received.
+func mailbox(mail *embedded.Mail) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		items, err := mail.Mailbox(r.URL.Query().Get("orderId"))
+		if err != nil {
+			slog.WarnContext(r.Context(), "mailbox", "error", err)
+			http.Error(w, "the mailbox cannot be read", http.StatusInternalServerError)
+			return
+		}
+		writeJSON(w, map[string]any{"items": items})
+	})
+}
