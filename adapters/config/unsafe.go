@@ -1,0 +1,80 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"millrace/domain/fault"
+)
+
+// Risk is a setting that is fine on a developer's machine and not where real orders are taken.
+type Risk struct {
+	Name   string `json:"name"`
+	Detail string `json:"detail"` // what is wrong, without secrets
+	Advice string `json:"advice"` // what to do
+}
+
+// String is the risk in one line.
+func (r Risk) String() string { return r.Name + " " + r.Detail + ": " + r.Advice }
+
+// demonstration passwords: those of docker-compose.yml, and those that everybody tries first.
+var demonstration = []string{"millrace", "postgres", "password", "passwort", "demo", "secret", "changeme", "change-me", "admin", "root", "redis", "kafka", "test", "guest", "123456"}
+
+// shortestSecret is the key length of HS256 (RFC 7518, section 3.2).
+const shortestSecret = 32
+
+// Unsafe lists what production must not have, for the parts that are set. Development is told of
+// it; see Refuse.
+func (c *Config) Unsafe() []Risk {
+	var risks []Risk
+	add := func(found bool, name, detail, advice string) {
+		if found {
+			risks = append(risks, Risk{name, detail, advice})
+		}
+	}
+	password := func(name, value string) {
+		add(slices.Contains(demonstration, strings.ToLower(value)), name, "is a password that everybody knows", "choose one that nobody can guess")
+	}
+
+	if c.Postgres.Host != "" {
+		add(c.Postgres.Password == "", "POSTGRES_PASSWORD", "is empty", "give the database user a password")
+		password("POSTGRES_PASSWORD", c.Postgres.Password)
+		weak := slices.Contains([]string{"disable", "allow", "prefer"}, c.Postgres.SSLMode)
+		add(weak, "POSTGRES_SSLMODE", "is "+c.Postgres.SSLMode+", so the connection may be in the clear", "set verify-full, or require where the server's certificate cannot be checked")
+	}
+	if len(c.Kafka.Brokers) > 0 {
+		readable := slices.Contains([]string{"PLAINTEXT", "SASL_PLAINTEXT"}, c.Kafka.SecurityProtocol)
+		add(readable, "KAFKA_SECURITY_PROTOCOL", "is "+c.Kafka.SecurityProtocol+", so messages travel in the clear", "set SASL_SSL, or SSL")
+		password("KAFKA_SASL_PASSWORD", c.Kafka.SASLPassword)
+		add(c.Kafka.Replication < 3, "KAFKA_REPLICATION", fmt.Sprintf("is %d, so a lost broker can lose messages or stop them", c.Kafka.Replication), "set 3, on at least three brokers")
+	}
+	if c.Redis.Host != "" {
+		password("REDIS_PASSWORD", c.Redis.Password)
+	}
+	add(c.SMTP.Host == SMTPDiscard, "SMTP_HOST", "is discard, so no mail is sent", "set the host of a mail server")
+	password("SMTP_PASSWORD", c.SMTP.Password)
+	add(c.PSPURL == PSPInProcess, "PSP_URL", "is inprocess, so no card is charged", "set the URL of the payment provider")
+	if c.AuthMode == "none" {
+		add(true, "AUTH_MODE", "is none, so anybody can act for any user", "set jwt, with JWT_SECRET or JWT_JWKS_URL")
+	} else if c.JWT.Secret != "" {
+		password("JWT_SECRET", c.JWT.Secret)
+		add(len(c.JWT.Secret) < shortestSecret, "JWT_SECRET", "is shorter than 32 bytes", "make one, for example with: openssl rand -base64 48")
+	}
+	add(c.IdempotencyTTL.Hours() < 24, "IDEMPOTENCY_TTL", "is "+c.IdempotencyTTL.String()+", but replies are promised for 24 hours", "set 24h or more")
+	return risks
+}
+
+// Refuse fails in production with a line for each risk. In development it never fails: the caller
+// warns of what Unsafe lists.
+func (c *Config) Refuse() error {
+	if !c.Production() {
+		return nil
+	}
+	var refused []error
+	for _, r := range c.Unsafe() {
+		refused = append(refused, fault.Invalidf("unsafe_setting", "/"+r.Name, "MILLRACE_ENV=production refuses: %s", r))
+	}
+	return errors.Join(refused...)
+}

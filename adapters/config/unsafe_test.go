@@ -1,0 +1,66 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+
+	"millrace/domain/fault"
+)
+
+// sound is a production environment that has nothing to refuse.
+var sound = []string{
+	"MILLRACE_ENV=production", "POSTGRES_HOST=db", "POSTGRES_PASSWORD=Vq8-zT1k", "POSTGRES_SSLMODE=verify-full",
+	"KAFKA_BROKERS=k1:9093,k2:9093,k3:9093", "KAFKA_SECURITY_PROTOCOL=SASL_SSL", "KAFKA_SASL_USERNAME=millrace", "KAFKA_SASL_PASSWORD=Vq8-zT1k",
+	"KAFKA_REPLICATION=3", "REDIS_HOST=redis", "SMTP_HOST=mail", "PSP_URL=https://psp.example", "AUTH_MODE=jwt", "JWT_JWKS_URL=https://idp.example/keys",
+}
+
+func TestProductionTakesSoundSettings(t *testing.T) {
+	t.Parallel()
+	if err := loaded(t, sound...).Refuse(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProductionRefusesEachUnsafeSettingAndDevelopmentNone(t *testing.T) {
+	t.Parallel()
+	for _, unsafe := range []string{
+		"POSTGRES_PASSWORD=", "POSTGRES_PASSWORD=millrace", "POSTGRES_PASSWORD=Postgres", "POSTGRES_PASSWORD=password", "POSTGRES_PASSWORD=demo",
+		"POSTGRES_SSLMODE=disable", "POSTGRES_SSLMODE=prefer",
+		"KAFKA_SECURITY_PROTOCOL=PLAINTEXT", "KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT", "KAFKA_SASL_PASSWORD=kafka", "KAFKA_REPLICATION=1",
+		"REDIS_PASSWORD=redis", "SMTP_HOST=discard", "PSP_URL=inprocess", "AUTH_MODE=none", "IDEMPOTENCY_TTL=1h",
+	} {
+		name, value, _ := strings.Cut(unsafe, "=")
+		environ := append(append([]string{}, sound...), unsafe) // the last one counts
+		err := loaded(t, environ...).Refuse()
+		if all := fault.All(err); len(all) != 1 || all[0].Pointer != "/"+name || !strings.HasPrefix(err.Error(), "MILLRACE_ENV=production refuses: "+name+" is ") {
+			t.Errorf("%s: %v", unsafe, err)
+		}
+		if strings.HasSuffix(name, "PASSWORD") && value != "" && strings.Contains(err.Error(), `"`+value+`"`) {
+			t.Errorf("%s shows the password: %v", unsafe, err)
+		}
+
+		development := loaded(t, append(environ, "MILLRACE_ENV=development")...)
+		if err := development.Refuse(); err != nil {
+			t.Errorf("development refuses %s: %v", unsafe, err)
+		}
+		if risks := development.Unsafe(); len(risks) != 1 || risks[0].Name != name || risks[0].Advice == "" {
+			t.Errorf("development does not warn of %s alone: %v", unsafe, risks)
+		}
+	}
+}
+
+func TestProductionRefusesAWeakSigningKey(t *testing.T) {
+	t.Parallel()
+	environ := append(append([]string{}, sound...), "JWT_JWKS_URL=", "JWT_SECRET=not-long-enough")
+	if err := loaded(t, environ...).Refuse(); err == nil || !strings.Contains(err.Error(), "JWT_SECRET is shorter than 32 bytes") {
+		t.Error(err)
+	}
+}
+
+func TestPartsThatAreNotSetAreNoRisk(t *testing.T) {
+	t.Parallel()
+	risks := loaded(t).Unsafe()
+	if len(risks) != 1 || risks[0].Name != "AUTH_MODE" {
+		t.Errorf("a fresh start is warned of %v", risks)
+	}
+}

@@ -1,0 +1,99 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"millrace/app/gateway"
+)
+
+// GatewayConfig is what the gateway needs.
+type GatewayConfig struct {
+	Service
+	Routes    []gateway.Route
+	Upstreams map[string]*url.URL // where each service of Routes is
+	// Transport carries requests to the services; nil is NewTransport().
+	Transport http.RoundTripper
+}
+
+// NewGateway makes the gateway: what Routes names goes to its service, everything else is 404. It
+// fails when a route's service has no upstream.
+func NewGateway(cfg GatewayConfig) (http.Handler, error) {
+	cfg.Service = cfg.withDefaults()
+	if cfg.Transport == nil {
+		cfg.Transport = NewTransport()
+	}
+	e := newEngine(cfg.Service)
+	documents(e)
+	answer(e, "/", index(cfg.Routes))
+	proxies := make(map[string]http.Handler, len(cfg.Upstreams))
+	for service, at := range cfg.Upstreams {
+		proxies[service] = newProxy(cfg.Service, service, at, cfg.Transport)
+	}
+	w := problems{log: cfg.Logger}
+	for _, route := range cfg.Routes {
+		proxy, ok := proxies[route.Service]
+		if !ok {
+			return nil, fmt.Errorf("the gateway leads %s to %s, and does not know where that is", route.Prefix, route.Service)
+		}
+		h := forward(route, proxy, w)
+		e.Any(route.Prefix, h)
+		e.Any(route.Prefix+"/*rest", h)
+	}
+	return e, nil
+}
+
+// forward hands a request on once its body is here. A body is small, so that reading it first
+// costs little, keeps slow senders away from the services, and lets the transport send it again
+// when an idle connection turns out to be closed.
+func forward(route gateway.Route, proxy http.Handler, w problems) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		body, err := readBody(c.Request)
+		if err != nil {
+			w.write(c, err)
+			return
+		}
+		ctx := c.Request.Context()
+		if route.Timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, route.Timeout)
+			defer cancel()
+		}
+		r := c.Request.WithContext(ctx)
+		r.ContentLength, r.TransferEncoding, r.Body = int64(len(body)), nil, http.NoBody
+		if len(body) > 0 {
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		}
+		proxy.ServeHTTP(c.Writer, r)
+	}
+}
+
+// index answers GET / with the ways on.
+func index(routes []gateway.Route) gin.HandlerFunc {
+	links := []string{"/docs", "/openapi.yaml", "/problems", "/readyz"}
+	for _, route := range routes {
+		links = append(links, route.Prefix)
+	}
+	return func(c *gin.Context) {
+		if !wantsHTML(c) {
+			c.String(http.StatusOK, "Millrace\n\n%s\n", strings.Join(links, "\n"))
+			return
+		}
+		var b strings.Builder
+		b.WriteString("<ul>\n")
+		for _, link := range links {
+			fmt.Fprintf(&b, "<li><a href=\"%[1]s\">%[1]s</a></li>\n", html.EscapeString(link))
+		}
+		b.WriteString("</ul>\n")
+		sendHTML(c, "Millrace", b.String())
+	}
+}

@@ -1,0 +1,99 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/propagation"
+
+	"millrace/ports/httpapi/contract"
+)
+
+// NewTransport makes the transport of a gateway: as many idle connections as there are requests
+// at a time, no environment proxies, and bodies as they come.
+func NewTransport() *http.Transport {
+	dialer := &net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		DialContext:         dialer.DialContext,
+		MaxIdleConnsPerHost: 1024,
+		IdleConnTimeout:     time.Minute, // below the server's idleLimit
+		DisableCompression:  true,
+	}
+}
+
+// newProxy leads to one service.
+func newProxy(s Service, service string, at *url.URL, transport http.RoundTripper) http.Handler {
+	p := problems{log: s.Logger}
+	return &httputil.ReverseProxy{
+		Transport:  transport,
+		BufferPool: &buffers{},
+		ErrorLog:   slog.NewLogLogger(s.Logger.Handler(), slog.LevelWarn),
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(at)
+			r.SetXForwarded() // of the connection, whatever the client said
+			private(r.Out.Header)
+			s.Propagator.Inject(r.In.Context(), propagation.HeaderCarrier(r.Out.Header))
+		},
+		ModifyResponse: func(r *http.Response) error {
+			for name := range securityHeaders() {
+				r.Header.Del(name) // they are set at the door already
+			}
+			return nil
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { p.answerFor(service, w, r, err) },
+	}
+}
+
+// private removes what only services tell each other, and what the gateway has dealt with.
+func private(h http.Header) {
+	for name := range h {
+		if strings.HasPrefix(name, "X-Millrace-") {
+			delete(h, name)
+		}
+	}
+	for _, name := range []string{"X-Real-Ip", "Connection", "Upgrade", "Expect", "Te"} {
+		h.Del(name)
+	}
+}
+
+// answerFor answers for a service that did not. A connection that was never made has carried
+// nothing; of anything else nobody knows how far it came.
+func (p problems) answerFor(service string, w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(r.Context().Err(), context.Canceled) {
+		w.WriteHeader(clientGone)
+		return
+	}
+	code, detail := "upstream_failed", service+" broke its answer off"
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &dial) && dial.Op == "dial":
+		code, detail = "upstream_unavailable", service+" is away: try again"
+	case errors.Is(err, context.DeadlineExceeded):
+		code, detail = "upstream_timeout", service+" did not answer in time"
+	}
+	a, _ := adviceOf(code)
+	p.log.WarnContext(r.Context(), "a service did not answer", "service", service, "code", code, "error", err, "traceId", traceID(r.Context()))
+	p.send(w, r, contract.Problem{Type: "/problems/" + code, Title: a.title, Status: a.status, Detail: detail, Code: code})
+}
+
+// buffers lends the proxy what it copies answers through.
+type buffers struct{ pool sync.Pool }
+
+// Get lends a buffer.
+func (b *buffers) Get() []byte {
+	if buf, ok := b.pool.Get().(*[]byte); ok {
+		return *buf
+	}
+	return make([]byte, 16<<10)
+}
+
+// Put takes it back.
+func (b *buffers) Put(buf []byte) { b.pool.Put(&buf) }
