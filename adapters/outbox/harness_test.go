@@ -27,11 +27,7 @@ func onBoth(t *testing.T, promise func(t *testing.T, db *sqldb.DB)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		db, err := sqldb.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "payments.db"))
-		must(t, err)
-		t.Cleanup(func() { _ = db.Close() })
-		must(t, sqldb.Migrate(t.Context(), db, "payments"))
-		promise(t, db)
+		promise(t, sqlite(t))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
@@ -39,8 +35,24 @@ func onBoth(t *testing.T, promise func(t *testing.T, db *sqldb.DB)) {
 	})
 }
 
+// onEach is onBoth for benchmarks.
+func onEach(b *testing.B, work func(b *testing.B, db *sqldb.DB)) {
+	b.Helper()
+	b.Run("sqlite", func(b *testing.B) { work(b, sqlite(b)) })
+	b.Run("postgres", func(b *testing.B) { work(b, postgres(b)) })
+}
+
+func sqlite(t testing.TB) *sqldb.DB {
+	t.Helper()
+	db, err := sqldb.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "payments.db"))
+	must(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	must(t, sqldb.Migrate(t.Context(), db, "payments"))
+	return db
+}
+
 // postgres gives a schema of the test's own.
-func postgres(t *testing.T) *sqldb.DB {
+func postgres(t testing.TB) *sqldb.DB {
 	t.Helper()
 	dsn := os.Getenv("TEST_POSTGRES_DSN")
 	if dsn == "" {
@@ -64,7 +76,7 @@ func postgres(t *testing.T) *sqldb.DB {
 	return db
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -90,14 +102,14 @@ func spread(n int) []outbox.Record {
 	return all
 }
 
-func write(t *testing.T, db *sqldb.DB, records ...outbox.Record) {
+func write(t testing.TB, db *sqldb.DB, records ...outbox.Record) {
 	t.Helper()
 	must(t, db.InTx(t.Context(), func(tx *sqlx.Tx) error {
 		return outbox.NewWriter(db.Dialect, quiet).Append(t.Context(), tx, records)
 	}))
 }
 
-func status(t *testing.T, db *sqldb.DB) outbox.State {
+func status(t testing.TB, db *sqldb.DB) outbox.State {
 	t.Helper()
 	s, err := outbox.Status(t.Context(), db)
 	must(t, err)
@@ -165,7 +177,7 @@ func (s *stage) Pending(n int, oldest time.Duration) {
 }
 
 // await returns when holds does. It is called with the stage's lock held.
-func (s *stage) await(t *testing.T, what string, holds func() bool) {
+func (s *stage) await(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	late := time.After(30 * time.Second)
 	for {
@@ -184,12 +196,12 @@ func (s *stage) await(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-func (s *stage) awaitTaken(t *testing.T, n int) {
+func (s *stage) awaitTaken(t testing.TB, n int) {
 	t.Helper()
 	s.await(t, fmt.Sprintf("the broker has %d messages", n), func() bool { return len(s.taken) >= n })
 }
 
-func (s *stage) awaitPublished(t *testing.T, n int) {
+func (s *stage) awaitPublished(t testing.TB, n int) {
 	t.Helper()
 	s.await(t, fmt.Sprintf("%d rows are marked", n), func() bool { return s.published >= n })
 }
@@ -207,7 +219,7 @@ func (s *stage) texts() map[string][]string {
 }
 
 // start runs a relay that is never woken by polling, and gives it with a function that ends it.
-func start(t *testing.T, db *sqldb.DB, s *stage, adjust ...func(*outbox.Config)) (*outbox.Relay, func()) {
+func start(t testing.TB, db *sqldb.DB, s *stage, adjust ...func(*outbox.Config)) (*outbox.Relay, func()) {
 	t.Helper()
 	c := outbox.Config{DB: db, Publisher: s, Observer: s, Logger: quiet, Poll: time.Hour}
 	for _, a := range adjust {

@@ -160,7 +160,7 @@ func (l *loop) settle(d *delivery) {
 	case d.buried:
 		l.lanes.done(d.row)
 		l.lanes.drop(d.row.seq)
-	case d.acked || true:
+	case d.acked:
 		l.lanes.done(d.row)
 		l.acked = append(l.acked, d.row.seq)
 		if l.refusals >= outage { // it is back: nobody needs to wait any longer
