@@ -48,11 +48,11 @@ var rules = []rule{
 
 // sideways lists the adapters that may know another adapter, each with its reason.
 var sideways = map[string][]string{
-	"adapters/sqlstore":    {"adapters/sqldb", "adapters/outbox"}, // a store writes its outbox in its own transaction
-	"adapters/outbox":      {"adapters/sqldb"},                    // rows and LISTEN/NOTIFY
-	"adapters/audit":       {"adapters/sqldb"},                    // reads every database
-	"adapters/psp":         {"adapters/psp/simulator"},            // the provider in process
-	"adapters/adaptertest": {"adapters/sqldb"},                    // opens databases for the suites
+	"adapters/sqlstore":    {"adapters/sqldb", "adapters/outbox"},        // a store writes its outbox in its own transaction
+	"adapters/outbox":      {"adapters/sqldb"},                           // rows and LISTEN/NOTIFY
+	"adapters/audit":       {"adapters/sqldb", "adapters/psp/simulator"}, // reads every database and the provider's books
+	"adapters/psp":         {"adapters/psp/simulator"},                   // the provider in process
+	"adapters/adaptertest": {"adapters/sqldb"},                           // opens databases for the suites
 }
 
 type goPackage struct {

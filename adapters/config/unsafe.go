@@ -14,6 +14,9 @@ type Risk struct {
 	Name   string `json:"name"`
 	Detail string `json:"detail"` // what is wrong, without secrets
 	Advice string `json:"advice"` // what to do
+
+	// Tolerated: production warns of it and starts all the same.
+	Tolerated bool `json:"tolerated"`
 }
 
 // String is the risk in one line.
@@ -31,7 +34,7 @@ func (c *Config) Unsafe() []Risk {
 	var risks []Risk
 	add := func(found bool, name, detail, advice string) {
 		if found {
-			risks = append(risks, Risk{name, detail, advice})
+			risks = append(risks, Risk{Name: name, Detail: detail, Advice: advice})
 		}
 	}
 	password := func(name, value string) {
@@ -57,7 +60,10 @@ func (c *Config) Unsafe() []Risk {
 	password("SMTP_PASSWORD", c.SMTP.Password)
 	add(c.PSPURL == PSPInProcess, "PSP_URL", "is inprocess, so no card is charged", "set the URL of the payment provider")
 	if c.AuthMode == "none" {
-		add(true, "AUTH_MODE", "is none, so anybody can act for any user", "set jwt, with JWT_SECRET or JWT_JWKS_URL")
+		risks = append(risks, Risk{
+			Name: "AUTH_MODE", Detail: "is none, so anybody who reaches the gateway can act for any user",
+			Advice: "let nobody reach it but a proxy that knows its callers", Tolerated: true,
+		})
 	} else if c.JWT.Secret != "" {
 		password("JWT_SECRET", c.JWT.Secret)
 		add(len(c.JWT.Secret) < shortestSecret, "JWT_SECRET", "is shorter than 32 bytes", "make one, for example with: openssl rand -base64 48")
@@ -74,6 +80,9 @@ func (c *Config) Refuse() error {
 	}
 	var refused []error
 	for _, r := range c.Unsafe() {
+		if r.Tolerated {
+			continue
+		}
 		refused = append(refused, fault.Invalidf("unsafe_setting", "/"+r.Name, "MILLRACE_ENV=production refuses: %s", r))
 	}
 	return errors.Join(refused...)

@@ -27,7 +27,7 @@ func TestProductionRefusesEachUnsafeSettingAndDevelopmentNone(t *testing.T) {
 		"POSTGRES_PASSWORD=", "POSTGRES_PASSWORD=millrace", "POSTGRES_PASSWORD=Postgres", "POSTGRES_PASSWORD=password", "POSTGRES_PASSWORD=demo",
 		"POSTGRES_SSLMODE=disable", "POSTGRES_SSLMODE=prefer",
 		"KAFKA_SECURITY_PROTOCOL=PLAINTEXT", "KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT", "KAFKA_SASL_PASSWORD=kafka", "KAFKA_REPLICATION=1",
-		"REDIS_PASSWORD=redis", "SMTP_HOST=discard", "PSP_URL=inprocess", "AUTH_MODE=none", "IDEMPOTENCY_TTL=1h",
+		"REDIS_PASSWORD=redis", "SMTP_HOST=discard", "PSP_URL=inprocess", "IDEMPOTENCY_TTL=1h",
 	} {
 		name, value, _ := strings.Cut(unsafe, "=")
 		environ := append(append([]string{}, sound...), unsafe) // the last one counts
@@ -46,6 +46,17 @@ func TestProductionRefusesEachUnsafeSettingAndDevelopmentNone(t *testing.T) {
 		if risks := development.Unsafe(); len(risks) != 1 || risks[0].Name != name || risks[0].Advice == "" {
 			t.Errorf("development does not warn of %s alone: %v", unsafe, risks)
 		}
+	}
+}
+
+func TestProductionWarnsOfAnOpenGatewayAndStarts(t *testing.T) {
+	t.Parallel()
+	c := loaded(t, append(append([]string{}, sound...), "AUTH_MODE=none")...)
+	if err := c.Refuse(); err != nil {
+		t.Error(err)
+	}
+	if risks := c.Unsafe(); len(risks) != 1 || risks[0].Name != "AUTH_MODE" || !risks[0].Tolerated {
+		t.Errorf("an open gateway is not named: %v", risks)
 	}
 }
 

@@ -30,13 +30,16 @@ type KafkaOptions struct {
 	// Retain is how many records of a partition are kept at least; 1,000. Records that a consumer
 	// group has not committed are kept whatever their number.
 	Retain int64
+	// Unsynced answers before the disk has a record for sure. Such records survive the end of the
+	// process, however sudden, and not that of the machine; the broker is 15 to 30 times faster.
+	Unsynced bool
 	// TrimEvery is how often older ones are removed; 15 s.
 	TrimEvery time.Duration
 	Log       *slog.Logger
 }
 
 // Kafka is a broker in this process: one node, no automatic topics, records up to 4 MiB, and
-// every acknowledged record and committed offset on disk before the answer.
+// every acknowledged record and committed offset on disk before the answer, unless Unsynced.
 type Kafka struct {
 	addr    string
 	cluster *kfake.Cluster
@@ -60,15 +63,18 @@ func StartKafka(addr, dir string, opts KafkaOptions) (*Kafka, error) {
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := kfake.NewCluster(
+	settings := []kfake.Opt{
 		kfake.NumBrokers(1),
 		kfake.ListenFn(func(string, string) (net.Listener, error) { return l, nil }),
 		kfake.ClusterID("millrace"),
 		kfake.DataDir(dir),
-		kfake.SyncWrites(),
 		kfake.BrokerConfigs(brokerConfigs()),
 		kfake.WithLogger(kafkaLog{opts.Log}),
-	)
+	}
+	if !opts.Unsynced {
+		settings = append(settings, kfake.SyncWrites())
+	}
+	cluster, err := kfake.NewCluster(settings...)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("kafka: %w", err), closed(l))
 	}

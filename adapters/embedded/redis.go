@@ -15,7 +15,7 @@ import (
 // RedisOptions bound what the cache costs. A zero value means the default.
 type RedisOptions struct {
 	Sweep      time.Duration // how often expired keys are removed; 1 s
-	RenewAfter int           // commands after which the cache starts empty again; 250,000
+	RenewAfter int           // commands after which the cache starts empty again; 100,000
 	Log        *slog.Logger
 }
 
@@ -36,7 +36,7 @@ type Redis struct {
 // StartRedis serves an empty cache on a loopback address. It fails with a PortError.
 func StartRedis(addr string, opts RedisOptions) (*Redis, error) {
 	opts.Sweep = cmp.Or(opts.Sweep, time.Second)
-	opts.RenewAfter = cmp.Or(opts.RenewAfter, 250_000)
+	opts.RenewAfter = cmp.Or(opts.RenewAfter, 100_000)
 	opts.Log = cmp.Or(opts.Log, slog.New(slog.DiscardHandler))
 	server, err := newRedis()
 	if err != nil {

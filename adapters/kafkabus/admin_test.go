@@ -4,12 +4,15 @@ import (
 	"context"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"millrace/adapters/kafkabus"
 	"millrace/domain/fault"
@@ -44,6 +47,38 @@ func TestTopicsAreMadeOnceAndLeftAlone(t *testing.T) {
 			t.Errorf("retention.ms=%s max.message.bytes=%s", found["retention.ms"], found["max.message.bytes"])
 		}
 	})
+}
+
+func TestTopicsAreReadyWhenEveryPartitionHasALeader(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	name := "test." + uuid.NewString()
+	var asked atomic.Int32
+	cluster.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		metadata := req.(*kmsg.MetadataRequest)
+		if len(metadata.Topics) != 1 || *metadata.Topics[0].Topic != name {
+			return nil, nil, false
+		}
+		if asked.Add(1) > 3 {
+			return nil, nil, false
+		}
+		topic := kmsg.NewMetadataResponseTopic()
+		topic.Topic, topic.ErrorCode = kmsg.StringPtr(name), kerr.LeaderNotAvailable.Code
+		answer := metadata.ResponseKind().(*kmsg.MetadataResponse)
+		answer.Topics = append(answer.Topics, topic)
+		return answer, nil, true
+	})
+	if _, err := admin(t, kafkabus.Config{Brokers: cluster.ListenAddrs()}).EnsureTopics(within(t), kafkabus.Topic{Name: name}); err != nil {
+		t.Fatal(err)
+	}
+	if asked.Load() <= 3 {
+		t.Errorf("it did not wait for a leader: it asked %d times", asked.Load())
+	}
 }
 
 func TestWithReplicasTwoMustBeInSync(t *testing.T) {
@@ -94,10 +129,9 @@ func TestLagCountsWhatAGroupHasNotAcknowledged(t *testing.T) {
 
 func TestPingTellsWhenKafkaIsAwayAndWhenItIsBack(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	port, start := restartable(t, dir)
-	stop := start()
-	cfg := kafkabus.Config{Brokers: []string{net.JoinHostPort("127.0.0.1", port)}, Partitions: 1, Logger: testLog(t)}
+	start := restartable(t, t.TempDir())
+	address, stop := start()
+	cfg := kafkabus.Config{Brokers: []string{address}, Partitions: 1, Logger: testLog(t)}
 	a, p := admin(t, cfg), publisher(t, cfg)
 	name := topic(t, cfg)
 	if err := a.Ping(within(t)); err != nil {
@@ -144,23 +178,29 @@ func TestPingGivesUpWithItsContext(t *testing.T) {
 	}
 }
 
-// restartable gives a port and starts kfake on it as often as wanted, over the same data.
-func restartable(t *testing.T, dir string) (port string, start func() (stop func())) {
+// restartable gives a start of kfake over the same data, on whatever port it had first.
+func restartable(t *testing.T, dir string) (start func() (address string, stop func())) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	number := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return strconv.Itoa(number), func() func() {
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(number), kfake.DataDir(dir), kfake.SyncWrites())
+	options := []kfake.Opt{kfake.NumBrokers(1), kfake.DataDir(dir), kfake.SyncWrites()}
+	first := true
+	return func() (string, func()) {
+		cluster, err := kfake.NewCluster(options...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(cluster.Close)
-		return cluster.Close
+		address := cluster.ListenAddrs()[0]
+		if first {
+			_, port, err := net.SplitHostPort(address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			number, err := strconv.Atoi(port)
+			if err != nil {
+				t.Fatal(err)
+			}
+			options, first = append(options, kfake.Ports(number)), false
+		}
+		return address, cluster.Close
 	}
 }

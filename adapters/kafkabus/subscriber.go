@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/IBM/sarama"
 	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -26,9 +25,8 @@ const (
 // A message's context ends when the message is no longer ours: its partition was lost in a
 // rebalance, or the subscriber was closed. Acknowledging it after that has no effect.
 type Subscriber struct {
-	cfg    Config
-	sarama *sarama.Config
-	group  string
+	cfg   Config
+	group string
 
 	closing chan struct{}
 	running sync.WaitGroup
@@ -56,11 +54,10 @@ func NewSubscriber(cfg Config, group string) (*Subscriber, error) {
 		return nil, fault.New(fault.Invalid, "invalid_setting", "a subscriber needs a consumer group")
 	}
 	cfg = cfg.withDefaults()
-	settings, err := cfg.saramaConfig()
-	if err != nil {
+	if _, err := cfg.saramaConfig(); err != nil {
 		return nil, err
 	}
-	return &Subscriber{cfg: cfg, sarama: settings, group: group, closing: make(chan struct{})}, nil
+	return &Subscriber{cfg: cfg, group: group, closing: make(chan struct{})}, nil
 }
 
 // Subscribe gives the topic's messages until ctx ends or the subscriber is closed. It returns at
@@ -71,11 +68,15 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if s.closed {
 		return nil, ErrClosed
 	}
+	settings, err := s.cfg.saramaConfig() // one each: the balance strategy in it has a state
+	if err != nil {
+		return nil, err
+	}
 	fence := newFence()
 	inner, err := kafka.NewSubscriber(kafka.SubscriberConfig{
 		Brokers:               s.cfg.Brokers,
 		Unmarshaler:           marshaler{},
-		OverwriteSaramaConfig: s.sarama,
+		OverwriteSaramaConfig: settings,
 		ConsumerGroup:         s.group,
 		NackResendSleep:       nackPause,
 		ReconnectRetrySleep:   connectPause,

@@ -26,10 +26,9 @@ func TestTheBusKeepsWatermillsPromises(t *testing.T) {
 		return p, prepared{s, admin(t, cfg)}
 	}
 	tests.TestPubSub(t, tests.Features{
-		ConsumerGroups:                   true,
-		Persistent:                       true,
-		NewSubscriberReceivesOldMessages: true,
-		ForceShort:                       true,
+		ConsumerGroups: true,
+		Persistent:     true,
+		ForceShort:     true,
 	}, func(t *testing.T) (message.Publisher, message.Subscriber) { return withGroup(t, "suite") }, withGroup)
 }
 

@@ -27,6 +27,7 @@ type Metrics struct {
 	handled      *prometheus.CounterVec
 	handling     *prometheus.HistogramVec
 	duplicates   *prometheus.CounterVec
+	unknown      *prometheus.CounterVec
 	deadLetters  *prometheus.CounterVec
 	deadWaiting  *levels
 	consumerLag  *prometheus.GaugeVec
@@ -65,6 +66,7 @@ func NewMetrics(service string) *Metrics {
 	m.handled = m.counter("messages_handled_total", "Messages that a handler was done with.", "handler", "outcome")
 	m.handling = m.histogram("message_handling_seconds", "Time that a handler took for a message, with its retries.", latency(), "handler")
 	m.duplicates = m.counter("messages_duplicate_total", "Messages that had been handled before.", "handler")
+	m.unknown = m.counter("messages_unknown_total", "Messages of a type that this build does not know.")
 	m.deadLetters = m.counter("dead_letters_total", "Messages that a handler gave up.", "handler")
 	m.deadWaiting = m.levels("dead_letters_waiting", "Dead letters that wait for a person.", "handler")
 	m.consumerLag = m.gauge("consumer_lag", "Messages that a consumer group has not acknowledged.", "group", "topic")

@@ -30,9 +30,9 @@ func (m *Metrics) Handled(handler, outcome string, took time.Duration) {
 	m.handling.WithLabelValues(handler).Observe(took.Seconds())
 }
 
-// Unknown counts a message of a type that no handler of the service knows, under the service's
-// name. The type is no label: anybody who can write to a topic could make up as many as they like.
-func (m *Metrics) Unknown(service, _ string) { m.handled.WithLabelValues(service, "unknown").Inc() }
+// Unknown counts a message of a type that this build does not know. The type is no label: anybody
+// who can write to a topic could make up as many as they like.
+func (m *Metrics) Unknown(_, _ string) { m.unknown.WithLabelValues().Inc() }
 
 // Duplicate counts a message that had been handled before.
 func (m *Metrics) Duplicate(handler string) { m.duplicates.WithLabelValues(handler).Inc() }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net"
 	"os"
 	"strconv"
 
@@ -78,7 +79,7 @@ func (s *stack) connectCache(c *config.Config, logger *slog.Logger) error {
 		return nil
 	}
 	cache, err := rediscache.New(rediscache.Config{
-		Addr: c.Redis.Host + ":" + strconv.Itoa(c.Redis.Port), Password: c.Redis.Password, Logger: logger,
+		Addr: net.JoinHostPort(c.Redis.Host, strconv.Itoa(c.Redis.Port)), Password: c.Redis.Password, Logger: logger,
 		ReplyTTL: c.IdempotencyTTL, MarkTTL: s.dedupeTTL,
 	})
 	if err != nil {
@@ -98,6 +99,7 @@ func (s *stack) connectProvider(c *config.Config, metrics *telemetry.Metrics) (p
 		s.process.closeLast(sim.Close)
 		return psp.NewInProcess(sim, c.PSPTimeout), nil
 	}
+	metrics.CircuitState("psp", "closed")
 	client, err := psp.NewClient(psp.Config{
 		URL: c.PSPURL, Timeout: c.PSPTimeout,
 		Breaker: psp.Breaker{OnChange: func(state string) { metrics.CircuitState("psp", state) }},

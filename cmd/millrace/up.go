@@ -57,6 +57,9 @@ func up(ctx context.Context, o upOptions, out *os.File) error {
 	}
 	s.urlOf = func(service string) string { return "http://" + address(o.BasePort+portOf[service]) }
 	s.alone = c.Postgres.Host == ""
+	if err := safe(c, s); err != nil {
+		return err
+	}
 
 	if err := s.embed(ctx, c, o); err != nil {
 		s.process.close(ctx)

@@ -23,6 +23,9 @@ CREATE TABLE outbox (
     created_at   TIMESTAMPTZ NOT NULL,
     published_at TIMESTAMPTZ
 );
+-- Every row is updated once and deleted once: dead versions must go soon, or reads of what is
+-- pending walk over them.
+ALTER TABLE outbox SET (autovacuum_vacuum_scale_factor = 0.01);
 CREATE INDEX outbox_pending ON outbox (seq) WHERE published_at IS NULL;
 CREATE INDEX outbox_published ON outbox (published_at) WHERE published_at IS NOT NULL;
 

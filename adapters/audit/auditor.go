@@ -1,0 +1,144 @@
+// Package audit reads what the services have written and says whether it fits together: the
+// invariants of `millrace verify`, and the sagas with their journals. It reads the tables of all
+// services, which nobody else may, and for that it only reads: nothing that writes, publishes or
+// calls a service may be in this package.
+package audit
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"millrace/adapters/sqldb"
+	"millrace/app/audit"
+)
+
+// Databases are those of the four contexts. Connections that can only read will do.
+type Databases struct {
+	Ordering, Payments, Inventory, Notifications *sqldb.DB
+}
+
+// Config is what an Auditor needs. Only Databases and Ledger must be given.
+type Config struct {
+	Databases
+	Ledger          Ledger        // the payment provider's
+	OutboxRetention time.Duration // for how long published rows are kept; 7 days
+	InboxRetention  time.Duration // for how long handled messages are remembered; 14 days
+	Patience        time.Duration // for how long a suspect is looked at again; 10 s
+	Now             func() time.Time
+	Pause           func(context.Context, time.Duration) error // between two looks
+}
+
+// Auditor checks the invariants.
+type Auditor struct{ Config }
+
+// New makes an auditor.
+func New(c Config) *Auditor {
+	c.OutboxRetention = cmp.Or(c.OutboxRetention, 7*24*time.Hour)
+	c.InboxRetention = cmp.Or(c.InboxRetention, 14*24*time.Hour)
+	c.Patience = cmp.Or(c.Patience, 10*time.Second)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Pause == nil {
+		c.Pause = pause
+	}
+	return &Auditor{c}
+}
+
+// Verify checks every invariant; settled adds those that hold only when nothing is under way. It
+// works beside running services. The databases cannot be read at one moment, so what two of them
+// disagree about is only a suspect: it is looked at again until it is gone, or Patience is over.
+// What one database says in one snapshot is final at once.
+//
+// An error means that the check could not be made, and says nothing about the invariants.
+func (a *Auditor) Verify(ctx context.Context, settled bool) (audit.Report, error) {
+	if err := a.ready(ctx); err != nil {
+		return audit.Report{}, err
+	}
+	var earlier findings
+	var deadline time.Time
+	for wait := a.Patience / 40; ; wait *= 2 {
+		found, err := a.look(ctx, settled, earlier)
+		if err != nil {
+			return audit.Report{}, err
+		}
+		now := a.Now()
+		if deadline.IsZero() {
+			deadline = now.Add(a.Patience)
+		}
+		if !found.suspicious() || !now.Before(deadline) {
+			return found.report(), nil
+		}
+		if err := a.Pause(ctx, min(wait, deadline.Sub(now))); err != nil {
+			return audit.Report{}, err
+		}
+		earlier = found
+	}
+}
+
+// ready fails with the command that mends it when a schema has another version than this build.
+func (a *Auditor) ready(ctx context.Context) error {
+	for schema, db := range map[string]*sqldb.DB{
+		"orders": a.Ordering, "payments": a.Payments, "inventory": a.Inventory, "notifications": a.Notifications,
+	} {
+		if err := sqldb.Check(ctx, db, schema); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look checks everything once, on one snapshot of each database.
+func (a *Auditor) look(ctx context.Context, settled bool, earlier findings) (findings, error) {
+	p := &pass{
+		found: newFindings(settled, earlier), settled: settled,
+		outboxSince: a.Now().Add(-a.OutboxRetention).UTC(), inboxSince: a.Now().Add(-a.InboxRetention).UTC(),
+	}
+	// Ordering first: an order that has ended there has ended everywhere else.
+	for _, s := range []struct {
+		db *sqldb.DB
+		to **snapshot
+	}{{a.Ordering, &p.ordering}, {a.Payments, &p.payments}, {a.Inventory, &p.inventory}, {a.Notifications, &p.notifications}} {
+		snap, err := open(ctx, s.db)
+		if err != nil {
+			return p.found, err
+		}
+		defer snap.close()
+		*s.to = snap
+	}
+	accounts, err := a.Ledger.accounts(ctx)
+	if err != nil {
+		return p.found, err
+	}
+	p.accounts = accounts
+	for n, check := range []func() error{
+		p.stock, p.money, p.terminal, p.timelines, p.outboxOfOrdering, p.outboxOfParticipants,
+		p.inbox, p.accepted, p.pending, p.orders,
+	} {
+		t0 := time.Now()
+		if err := check(); err != nil {
+			return p.found, err
+		}
+		println(n, time.Since(t0).Milliseconds())
+	}
+	return p.found, nil
+}
+
+// pass is one look: the snapshots, and what was found in them.
+type pass struct {
+	ordering, payments, inventory, notifications *snapshot
+	accounts                                     map[string]account
+	found                                        findings
+	settled                                      bool
+	outboxSince, inboxSince                      time.Time // what is older may have been deleted
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

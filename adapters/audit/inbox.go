@@ -1,0 +1,47 @@
+package audit
+
+import "millrace/app/audit"
+
+// inbox: no message took effect twice, and none without its row.
+func (p *pass) inbox() error {
+	f := p.found.of(audit.InboxUnique)
+	for _, s := range []*snapshot{p.ordering, p.payments, p.inventory, p.notifications} {
+		n, err := s.count("SELECT count(*) FROM inbox")
+		if err != nil {
+			return err
+		}
+		f.checked += n
+		twice, err := rows[struct {
+			Consumer  string `db:"consumer"`
+			MessageID string `db:"message_id"`
+			N         int    `db:"n"`
+		}](s, "SELECT consumer, message_id, count(*) AS n FROM inbox GROUP BY consumer, message_id HAVING count(*) > 1")
+		if err != nil {
+			return err
+		}
+		for _, t := range twice {
+			f.broken(t.MessageID, "%s has it %d times", t.Consumer, t.N)
+		}
+	}
+	applied, err := rows[struct {
+		OrderID   string `db:"order_id"`
+		MessageID string `db:"message_id"`
+		N         int    `db:"n"`
+	}](p.ordering, `SELECT order_id, message_id, count(*) AS n FROM saga_journal WHERE outcome <> 'failed'
+		GROUP BY order_id, message_id HAVING count(*) > 1`)
+	if err != nil {
+		return err
+	}
+	for _, a := range applied {
+		f.broken(a.MessageID, "the saga of %s took it %d times", a.OrderID, a.N)
+	}
+	unclaimed, err := rows[string](p.ordering, `SELECT message_id FROM saga_journal WHERE outcome <> 'failed' AND at >= ?
+		EXCEPT SELECT message_id FROM inbox WHERE outcome = 'done'`, p.inboxSince)
+	if err != nil {
+		return err
+	}
+	for _, id := range unclaimed {
+		f.broken(id, "a saga took it, and it is not in the inbox")
+	}
+	return nil
+}
