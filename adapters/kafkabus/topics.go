@@ -121,3 +121,23 @@ func led(topics []*sarama.TopicMetadata, want int) bool {
 	}
 	return true
 }
+
+// Partitions gives the number of partitions of every topic that exists. It fails with
+// fault.Unavailable.
+func (a *Admin) Partitions(ctx context.Context) (map[string]int32, error) {
+	found := make(map[string]int32)
+	err := a.ask(ctx, func(c *connection) error {
+		existing, err := c.admin.ListTopics()
+		if err != nil {
+			return fmt.Errorf("list topics: %w", err)
+		}
+		for name, detail := range existing {
+			found[name] = detail.NumPartitions
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}

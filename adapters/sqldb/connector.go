@@ -18,7 +18,17 @@ type sqliteConnector struct {
 }
 
 // Connect opens a connection.
-func (c sqliteConnector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
+func (c sqliteConnector) Connect(context.Context) (driver.Conn, error) {
+	conn, err := c.driver.Open(c.dsn)
+	if err != nil {
+		return nil, err
+	}
+	able, ok := conn.(sqliteConn)
+	if !ok {
+		return conn, nil
+	}
+	return &rememberingConn{sqliteConn: able, idle: map[string]statement{}}, nil
+}
 
 // Driver gives the driver.
 func (c sqliteConnector) Driver() driver.Driver { return c.driver }

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"millrace/adapters/config"
+	"millrace/adapters/kafkabus"
+	"millrace/adapters/rediscache"
+	"millrace/adapters/sqldb"
+	"millrace/app/messages"
+	"millrace/migrations"
+)
+
+// finding is one thing that doctor looked at.
+type finding struct {
+	Name   string
+	OK     bool
+	Detail string
+	Advice string // what to do, when it is not ok
+}
+
+// doctor looks at everything that the configuration names: is it there, at the right version, and
+// safe. It changes nothing.
+func doctor(ctx context.Context, w where) ([]finding, error) {
+	c, err := config.Load(".", os.Environ())
+	if err != nil {
+		return nil, err
+	}
+	defaultParties(c)
+	var all []finding
+	all = append(all, examineDatabases(ctx, c, w)...)
+	all = append(all, examineKafka(ctx, c)...)
+	all = append(all, examineRedis(ctx, c)...)
+	if c.SMTP.Host != config.SMTPDiscard {
+		at := net.JoinHostPort(c.SMTP.Host, strconv.Itoa(c.SMTP.Port))
+		all = append(all, examine("mail server", at, "set SMTP_HOST and SMTP_PORT", dial(ctx, at)))
+	}
+	if c.PSPURL != config.PSPInProcess {
+		all = append(all, examine("payment provider", c.PSPURL, "set PSP_URL, or run `millrace psp`", ask(ctx, strings.TrimSuffix(c.PSPURL, "/")+"/livez")))
+	}
+	for _, r := range c.Unsafe() {
+		all = append(all, finding{Name: "setting " + r.Name, OK: !c.Production() || r.Tolerated, Detail: r.Detail, Advice: r.Advice})
+	}
+	return all, nil
+}
+
+func examine(name, at, advice string, err error) finding {
+	if err != nil {
+		return finding{Name: name, Detail: at + ": " + err.Error(), Advice: advice}
+	}
+	return finding{Name: name, OK: true, Detail: at}
+}
+
+func examineDatabases(ctx context.Context, c *config.Config, w where) []finding {
+	var all []finding
+	for _, schema := range migrations.Schemas {
+		all = append(all, examineDatabase(ctx, c, w, schema))
+	}
+	return all
+}
+
+func examineDatabase(ctx context.Context, c *config.Config, w where, schema string) finding {
+	name := "database " + schema
+	db, err := w.openDatabase(ctx, c, schema, true)
+	if err != nil {
+		return finding{Name: name, Detail: err.Error(), Advice: "run `millrace up`, or set POSTGRES_HOST"}
+	}
+	defer func() { _ = db.Close() }()
+	limit, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	v, err := sqldb.Status(limit, db, schema)
+	switch {
+	case err != nil:
+		return finding{Name: name, Detail: sqldb.Classify(err).Error(), Advice: "check POSTGRES_HOST, POSTGRES_PORT, POSTGRES_USER and POSTGRES_PASSWORD"}
+	case v.At != v.Build:
+		return finding{Name: name, Detail: fmt.Sprintf("version %d, this build needs %d", v.At, v.Build), Advice: "run `millrace migrate up`"}
+	}
+	return finding{Name: name, OK: true, Detail: fmt.Sprintf("%s, version %d", db.Dialect, v.At)}
+}
+
+func examineKafka(ctx context.Context, c *config.Config) []finding {
+	if len(c.Kafka.Brokers) == 0 {
+		return []finding{{Name: "kafka", OK: true, Detail: "embedded, while `millrace up` runs"}}
+	}
+	at := strings.Join(c.Kafka.Brokers, ",")
+	admin, err := kafkabus.NewAdmin(kafkaConfig(c, slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return []finding{examine("kafka", at, "check the KAFKA_ settings", err)}
+	}
+	defer func() { _ = admin.Close() }()
+	limit, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	all := []finding{examine("kafka", at, "check KAFKA_BROKERS and KAFKA_SECURITY_PROTOCOL", admin.Ping(limit))}
+	if !all[0].OK {
+		return all
+	}
+	partitions, err := admin.Partitions(limit)
+	if err != nil {
+		return append(all, examine("topics", at, "check the broker's log", err))
+	}
+	for _, topic := range messages.Topics() {
+		have, there := partitions[topic]
+		switch {
+		case !there:
+			all = append(all, finding{Name: "topic " + topic, OK: true, Detail: "not there yet: the first service makes it"})
+		case int(have) != c.Kafka.Partitions:
+			all = append(all, finding{
+				Name: "topic " + topic, Detail: fmt.Sprintf("%d partitions, KAFKA_PARTITIONS is %d", have, c.Kafka.Partitions),
+				Advice: "set KAFKA_PARTITIONS to what is there: changing it moves keys, and needs a drain",
+			})
+		}
+	}
+	return all
+}
+
+func examineRedis(ctx context.Context, c *config.Config) []finding {
+	if c.Redis.Host == "" {
+		return []finding{{Name: "redis", OK: true, Detail: "embedded, while `millrace up` runs; without it everything is slower"}}
+	}
+	at := net.JoinHostPort(c.Redis.Host, strconv.Itoa(c.Redis.Port))
+	rediscache.Quiet()
+	cache, err := rediscache.New(rediscache.Config{Addr: at, Password: c.Redis.Password, Timeout: 2 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		err = cache.Ready(ctx)
+		_ = cache.Close()
+	}
+	return []finding{examine("redis", at, "check REDIS_HOST, REDIS_PORT and REDIS_PASSWORD", err)}
+}
+
+func dial(ctx context.Context, at string) error {
+	dialer := net.Dialer{Timeout: 3 * time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", at)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err
+}
+
+func ask(ctx context.Context, url string) error {
+	limit, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(limit, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("it answers %s", response.Status)
+	}
+	return nil
+}
+
+// healthcheck asks the service of this container whether it is ready; the image has no shell.
+func healthcheck(ctx context.Context) error {
+	c, err := config.Load(".", os.Environ())
+	if err != nil {
+		return err
+	}
+	port := c.Port
+	if port == 0 {
+		port = defaultPort
+	}
+	return ask(ctx, "http://"+address(port)+"/readyz")
+}
