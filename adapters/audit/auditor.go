@@ -9,6 +9,8 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"millrace/adapters/sqldb"
 	"millrace/app/audit"
 )
@@ -112,17 +114,25 @@ func (a *Auditor) look(ctx context.Context, settled bool, earlier findings) (fin
 		return p.found, err
 	}
 	p.accounts = accounts
-	for n, check := range []func() error{
-		p.stock, p.money, p.terminal, p.timelines, p.outboxOfOrdering, p.outboxOfParticipants,
-		p.inbox, p.accepted, p.pending, p.orders,
-	} {
-		t0 := time.Now()
-		if err := check(); err != nil {
-			return p.found, err
-		}
-		println(n, time.Since(t0).Milliseconds())
+	var group errgroup.Group // whoever reads one database alone does so beside the others
+	group.Go(func() error {
+		return all(p.terminal, p.timelines, p.journals, p.outboxOfOrdering, p.accepted)
+	})
+	group.Go(func() error { return all(p.stock, p.money, p.outboxOfParticipants) })
+	if err := group.Wait(); err != nil {
+		return p.found, err
 	}
-	return p.found, nil
+	return p.found, all(p.inbox, p.pending, p.orders)
+}
+
+// all runs checks one after the other until one cannot be made.
+func all(checks ...func() error) error {
+	for _, check := range checks {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pass is one look: the snapshots, and what was found in them.

@@ -3,6 +3,7 @@ package audit
 import (
 	"fmt"
 	"slices"
+	"sync"
 
 	"millrace/app/audit"
 )
@@ -21,6 +22,8 @@ type finding struct {
 	suspects map[string]bool // offenders that may only be under way
 	words    []string        // about the first of both
 	earlier  map[string]bool // nil in the first look: afterwards nobody else is a suspect
+
+	mu sync.Mutex // two checks may find something at once
 }
 
 // newFindings begins a look. In a look after the first, only earlier suspects are suspects.
@@ -59,6 +62,8 @@ func (f *finding) suspect(subject, format string, args ...any) {
 }
 
 func (f *finding) note(in map[string]bool, subject, format string, args []any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.certain[subject] || f.suspects[subject] {
 		return
 	}

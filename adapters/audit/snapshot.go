@@ -1,7 +1,6 @@
 package audit
 
 import (
-"time"
 	"context"
 	"database/sql"
 	"fmt"
@@ -73,8 +72,6 @@ func (s *snapshot) text(query string) string {
 // rows reads a whole answer, for queries that answer with offenders alone.
 func rows[T any](s *snapshot, query string, args ...any) ([]T, error) {
 	var all []T
-	t0 := time.Now()
-	defer func() { println("   ", time.Since(t0).Milliseconds(), query[:min(90,len(query))]) }()
 	if err := s.tx.SelectContext(s.ctx, &all, s.text(query), args...); err != nil {
 		return nil, fmt.Errorf("verify: %w", sqldb.Classify(err))
 	}

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"millrace/adapters/config"
@@ -110,25 +112,29 @@ func seedAll(ctx context.Context, w where) error {
 	})
 }
 
-// servePSP runs the provider simulator alone, with its state in dir.
-func servePSP(ctx context.Context, dir string) error {
+// servePSP runs the provider simulator alone, with its state in dir. An address without a host is
+// that port on LISTEN_HOST.
+func servePSP(ctx context.Context, addr, dir string) error {
 	c, err := config.Load(".", os.Environ())
 	if err != nil {
 		return err
 	}
-	logger := telemetry.NewLogger(os.Stderr, "json", c.LogLevel, "psp")
-	port := c.Port
-	if port == 0 {
-		port = defaultPort + pspPort
+	host, number, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("--listen %q: give host:port", addr)
 	}
-	var l net.Listener
-	if l, err = listenOn(c.ListenHost, port, "PORT"); err != nil {
+	port, err := strconv.Atoi(number)
+	if err != nil {
+		return fmt.Errorf("--listen %q: the port is not a number", addr)
+	}
+	l, err := listenOn(cmp.Or(host, c.ListenHost), port, "--listen")
+	if err != nil {
 		return err
 	}
+	logger := telemetry.NewLogger(os.Stderr, "json", c.LogLevel, "psp")
 	sim, err := simulator.Open(dir, simulator.Options{Log: logger})
 	if err != nil {
-		_ = l.Close()
-		return err
+		return errors.Join(err, l.Close())
 	}
 	err = httpapi.Serve(ctx, l, sim.Handler(), logger)
 	return errors.Join(err, sim.Close())

@@ -20,10 +20,20 @@ import (
 	"millrace/migrations"
 )
 
+// What doctor says of a thing.
+const (
+	ok   = "ok"
+	warn = "warn"
+	fail = "fail"
+)
+
+// whileUp is the detail of a part that no variable names.
+const whileUp = "embedded, while `millrace up` runs"
+
 // finding is one thing that doctor looked at.
 type finding struct {
 	Name   string
-	OK     bool
+	State  string // ok, warn or fail
 	Detail string
 	Advice string // what to do, when it is not ok
 }
@@ -35,29 +45,30 @@ func doctor(ctx context.Context, w where) ([]finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	defaultParties(c)
+	embedded := w.Data != "" || c.Postgres.Host == ""
+	if !embedded {
+		defaultParties(c)
+	}
 	var all []finding
 	all = append(all, examineDatabases(ctx, c, w)...)
 	all = append(all, examineKafka(ctx, c)...)
 	all = append(all, examineRedis(ctx, c)...)
-	if c.SMTP.Host != config.SMTPDiscard {
-		at := net.JoinHostPort(c.SMTP.Host, strconv.Itoa(c.SMTP.Port))
-		all = append(all, examine("mail server", at, "set SMTP_HOST and SMTP_PORT", dial(ctx, at)))
-	}
-	if c.PSPURL != config.PSPInProcess {
-		all = append(all, examine("payment provider", c.PSPURL, "set PSP_URL, or run `millrace psp`", ask(ctx, strings.TrimSuffix(c.PSPURL, "/")+"/livez")))
-	}
+	all = append(all, examineMail(ctx, c), examineProvider(ctx, c))
 	for _, r := range c.Unsafe() {
-		all = append(all, finding{Name: "setting " + r.Name, OK: !c.Production() || r.Tolerated, Detail: r.Detail, Advice: r.Advice})
+		state := warn
+		if c.Production() && !r.Tolerated {
+			state = fail
+		}
+		all = append(all, finding{Name: "setting " + r.Name, State: state, Detail: r.Detail, Advice: r.Advice})
 	}
 	return all, nil
 }
 
 func examine(name, at, advice string, err error) finding {
 	if err != nil {
-		return finding{Name: name, Detail: at + ": " + err.Error(), Advice: advice}
+		return finding{Name: name, State: fail, Detail: at + ": " + err.Error(), Advice: advice}
 	}
-	return finding{Name: name, OK: true, Detail: at}
+	return finding{Name: name, State: ok, Detail: at}
 }
 
 func examineDatabases(ctx context.Context, c *config.Config, w where) []finding {
@@ -72,7 +83,7 @@ func examineDatabase(ctx context.Context, c *config.Config, w where, schema stri
 	name := "database " + schema
 	db, err := w.openDatabase(ctx, c, schema, true)
 	if err != nil {
-		return finding{Name: name, Detail: err.Error(), Advice: "run `millrace up`, or set POSTGRES_HOST"}
+		return finding{Name: name, State: fail, Detail: err.Error(), Advice: "run `millrace up`, or set POSTGRES_HOST"}
 	}
 	defer func() { _ = db.Close() }()
 	limit, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -80,16 +91,16 @@ func examineDatabase(ctx context.Context, c *config.Config, w where, schema stri
 	v, err := sqldb.Status(limit, db, schema)
 	switch {
 	case err != nil:
-		return finding{Name: name, Detail: sqldb.Classify(err).Error(), Advice: "check POSTGRES_HOST, POSTGRES_PORT, POSTGRES_USER and POSTGRES_PASSWORD"}
+		return finding{Name: name, State: fail, Detail: sqldb.Classify(err).Error(), Advice: "check POSTGRES_HOST, POSTGRES_PORT, POSTGRES_USER and POSTGRES_PASSWORD"}
 	case v.At != v.Build:
-		return finding{Name: name, Detail: fmt.Sprintf("version %d, this build needs %d", v.At, v.Build), Advice: "run `millrace migrate up`"}
+		return finding{Name: name, State: fail, Detail: fmt.Sprintf("version %d, this build needs %d", v.At, v.Build), Advice: "run `millrace migrate up`"}
 	}
-	return finding{Name: name, OK: true, Detail: fmt.Sprintf("%s, version %d", db.Dialect, v.At)}
+	return finding{Name: name, State: ok, Detail: fmt.Sprintf("%s, version %d", db.Dialect, v.At)}
 }
 
 func examineKafka(ctx context.Context, c *config.Config) []finding {
 	if len(c.Kafka.Brokers) == 0 {
-		return []finding{{Name: "kafka", OK: true, Detail: "embedded, while `millrace up` runs"}}
+		return []finding{{Name: "kafka", State: ok, Detail: whileUp}}
 	}
 	at := strings.Join(c.Kafka.Brokers, ",")
 	admin, err := kafkabus.NewAdmin(kafkaConfig(c, slog.New(slog.DiscardHandler)))
@@ -100,7 +111,7 @@ func examineKafka(ctx context.Context, c *config.Config) []finding {
 	limit, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	all := []finding{examine("kafka", at, "check KAFKA_BROKERS and KAFKA_SECURITY_PROTOCOL", admin.Ping(limit))}
-	if !all[0].OK {
+	if all[0].State != ok {
 		return all
 	}
 	partitions, err := admin.Partitions(limit)
@@ -111,10 +122,10 @@ func examineKafka(ctx context.Context, c *config.Config) []finding {
 		have, there := partitions[topic]
 		switch {
 		case !there:
-			all = append(all, finding{Name: "topic " + topic, OK: true, Detail: "not there yet: the first service makes it"})
+			all = append(all, finding{Name: "topic " + topic, State: ok, Detail: "not there yet: the first service makes it"})
 		case int(have) != c.Kafka.Partitions:
 			all = append(all, finding{
-				Name: "topic " + topic, Detail: fmt.Sprintf("%d partitions, KAFKA_PARTITIONS is %d", have, c.Kafka.Partitions),
+				Name: "topic " + topic, State: fail, Detail: fmt.Sprintf("%d partitions, KAFKA_PARTITIONS is %d", have, c.Kafka.Partitions),
 				Advice: "set KAFKA_PARTITIONS to what is there: changing it moves keys, and needs a drain",
 			})
 		}
@@ -124,7 +135,7 @@ func examineKafka(ctx context.Context, c *config.Config) []finding {
 
 func examineRedis(ctx context.Context, c *config.Config) []finding {
 	if c.Redis.Host == "" {
-		return []finding{{Name: "redis", OK: true, Detail: "embedded, while `millrace up` runs; without it everything is slower"}}
+		return []finding{{Name: "redis", State: ok, Detail: whileUp + "; without it everything is slower"}}
 	}
 	at := net.JoinHostPort(c.Redis.Host, strconv.Itoa(c.Redis.Port))
 	rediscache.Quiet()
@@ -134,6 +145,29 @@ func examineRedis(ctx context.Context, c *config.Config) []finding {
 		_ = cache.Close()
 	}
 	return []finding{examine("redis", at, "check REDIS_HOST, REDIS_PORT and REDIS_PASSWORD", err)}
+}
+
+func examineMail(ctx context.Context, c *config.Config) finding {
+	const name = "mail server"
+	switch c.SMTP.Host {
+	case "":
+		return finding{Name: name, State: ok, Detail: whileUp}
+	case config.SMTPDiscard:
+		return finding{Name: name, State: ok, Detail: "none: mail goes nowhere"}
+	}
+	at := net.JoinHostPort(c.SMTP.Host, strconv.Itoa(c.SMTP.Port))
+	return examine(name, at, "set SMTP_HOST and SMTP_PORT", dial(ctx, at))
+}
+
+func examineProvider(ctx context.Context, c *config.Config) finding {
+	const name = "payment provider"
+	switch c.PSPURL {
+	case "":
+		return finding{Name: name, State: ok, Detail: whileUp}
+	case config.PSPInProcess:
+		return finding{Name: name, State: ok, Detail: "a function call: no card is charged"}
+	}
+	return examine(name, c.PSPURL, "set PSP_URL, or run `millrace psp`", ask(ctx, strings.TrimSuffix(c.PSPURL, "/")+"/livez"))
 }
 
 func dial(ctx context.Context, at string) error {
@@ -162,17 +196,4 @@ func ask(ctx context.Context, url string) error {
 		return fmt.Errorf("it answers %s", response.Status)
 	}
 	return nil
-}
-
-// healthcheck asks the service of this container whether it is ready; the image has no shell.
-func healthcheck(ctx context.Context) error {
-	c, err := config.Load(".", os.Environ())
-	if err != nil {
-		return err
-	}
-	port := c.Port
-	if port == 0 {
-		port = defaultPort
-	}
-	return ask(ctx, "http://"+address(port)+"/readyz")
 }

@@ -4,11 +4,11 @@ package main
 
 import (
 	"context"
-	"flag"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"millrace/ports/cli"
 )
 
 // version is the build, set by the linker.
@@ -16,36 +16,27 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	f := flag.NewFlagSet("", flag.ExitOnError)
-	o := upOptions{LogFormat: "text"}
-	f.StringVar(&o.Data, "data", ".millrace", "")
-	f.IntVar(&o.BasePort, "base-port", 8080, "")
-	f.IntVar(&o.KafkaPort, "kafka-port", 0, "")
-	f.StringVar(&o.LogFormat, "log-format", "text", "")
-	var err error
-	switch os.Args[1] {
-	case "serve":
-		err = serve(ctx, os.Args[2])
-	case "migrate":
-		_, err = migrate(ctx, os.Args[2], where{})
-	case "seed":
-		err = seedAll(ctx, where{})
-	case "psp":
-		_ = f.Parse(os.Args[2:])
-		err = servePSP(ctx, o.Data)
-	default:
-		_ = f.Parse(os.Args[2:])
-		if o.KafkaPort == 0 {
-			o.KafkaPort = 9092
-			if o.BasePort != 8080 {
-				o.KafkaPort = o.BasePort + 8
-			}
-		}
-		err = up(ctx, o, os.Stdout)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "millrace:", err)
-		os.Exit(1)
+	code := cli.Run(ctx, os.Args[1:], verbs())
+	stop()
+	os.Exit(code)
+}
+
+// verbs hands the command line everything that needs an adapter.
+func verbs() cli.Deps {
+	return cli.Deps{
+		Version: version,
+		Up: func(ctx context.Context, o cli.UpOptions) error {
+			return up(ctx, upOptions(o), os.Stdout)
+		},
+		Serve:   serve,
+		Migrate: migrateVerb,
+		Seed:    func(ctx context.Context, w cli.Where) error { return seedAll(ctx, where(w)) },
+		PSP:     servePSP,
+		Doctor:  doctorVerb,
+		Config:  configVerb,
+		Verify:  verify,
+		Sagas:   sagas,
+		Stdout:  os.Stdout,
+		Stderr:  os.Stderr,
 	}
 }

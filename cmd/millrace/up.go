@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -43,6 +44,7 @@ func up(ctx context.Context, o upOptions, out *os.File) error {
 	if err != nil {
 		return err
 	}
+	boundMemory()
 	release, err := lockFolder(o.Data)
 	if err != nil {
 		return err
@@ -91,6 +93,16 @@ func up(ctx context.Context, o upOptions, out *os.File) error {
 		}
 	}
 	return s.process.run(ctx, prepare, ready)
+}
+
+// memoryLimit is what the runtime tries to stay below under load: a laptop runs this beside other
+// things. GOMEMLIMIT overrides it.
+const memoryLimit = 160 << 20
+
+func boundMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 }
 
 // embed starts our own servers for the parts that no variable names, and points the

@@ -1,0 +1,110 @@
+package audit
+
+import (
+	"database/sql"
+	"slices"
+
+	"millrace/app/audit"
+)
+
+// step is one entry of a journal with one message that it sent, if any; and the order it is of,
+// which may have no journal yet.
+type step struct {
+	orderID   string
+	status    string // of the order
+	seq       sql.NullInt64
+	kind      sql.NullString // the message's type
+	messageID sql.NullString
+	outcome   sql.NullString
+	moved     sql.NullBool   // it changed something after the end
+	sent      sql.NullString // type of the message that was sent
+	end       sql.NullString // status that it told
+	kept      sql.NullBool   // it is in the outbox, or may have been deleted
+}
+
+func scanStep(r *sql.Rows, s *step) error {
+	return r.Scan(&s.orderID, &s.status, &s.seq, &s.kind, &s.messageID, &s.outcome, &s.moved, &s.sent, &s.end, &s.kept)
+}
+
+// journals walks through every saga's journal: nothing moves after the end, no message is taken
+// twice, what was sent is in the outbox, and an order's end was told exactly once.
+func (p *pass) journals() error {
+	c, err := walk(p.ordering, scanStep, func(s *step) string { return s.orderID },
+		`SELECT o.id, o.status, j.seq, j.type, j.message_id, j.outcome,
+			(j.state_before <> j.state_after OR j.sent <> '[]') AND (j.state_before LIKE '%"step":"confirmed"%'
+				OR j.state_before LIKE '%"step":"failed"%' OR j.state_before LIKE '%"step":"cancelled"%'),
+			e.value ->> 'type', e.value -> 'data' ->> 'status',
+			x.id IS NOT NULL OR d.id IS NOT NULL OR j.at < ?
+		FROM orders o
+			LEFT JOIN saga_journal j ON j.order_id = o.id
+			LEFT JOIN {each j.sent} ON TRUE
+			LEFT JOIN outbox x ON x.id = e.value ->> 'id' AND x.aggregate_id = o.id AND x.event_type = e.value ->> 'type'
+			LEFT JOIN outbox_dead d ON d.id = e.value ->> 'id'
+		ORDER BY o.id {bytewise}, j.seq`, p.outboxSince)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	var of steps
+	for c.valid {
+		s := c.row
+		if s.orderID != of.orderID {
+			p.ended(&of)
+			of = steps{orderID: s.orderID, status: s.status, taken: of.taken[:0]}
+		}
+		p.stepped(&of, &s)
+		if err := c.next(); err != nil {
+			return err
+		}
+	}
+	p.ended(&of)
+	return nil
+}
+
+// steps is what the journal has shown of one order so far.
+type steps struct {
+	orderID, status string
+	last            int64    // seq
+	taken           []string // ids of the messages that had their effect
+	ends            int      // OrderCompleted sent
+	told            string   // by the last of them
+}
+
+func (p *pass) stepped(of *steps, s *step) {
+	if !s.seq.Valid {
+		return
+	}
+	if s.moved.Bool {
+		p.found.of(audit.TerminalAbsorbs).broken(s.orderID, "%s moved the saga after its end (journal %d)", s.kind.String, s.seq.Int64)
+	}
+	if s.seq.Int64 != of.last && s.outcome.String != "failed" {
+		if slices.Contains(of.taken, s.messageID.String) {
+			p.found.of(audit.InboxUnique).broken(s.messageID.String, "the saga of %s took it more than once", s.orderID)
+		}
+		of.taken = append(of.taken, s.messageID.String)
+	}
+	of.last = s.seq.Int64
+	if !s.sent.Valid {
+		return
+	}
+	p.found.of(audit.OutboxMatchesState).checked++
+	if !s.kept.Bool {
+		p.found.of(audit.OutboxMatchesState).broken(s.orderID, "%s of journal entry %d is not in the outbox", s.sent.String, s.seq.Int64)
+	}
+	if s.sent.String == "OrderCompleted" {
+		of.ends++
+		of.told = s.end.String
+	}
+}
+
+// ended compares an order's end with what was told of it.
+func (p *pass) ended(of *steps) {
+	f := p.found.of(audit.OutboxMatchesState)
+	terminal := of.status == "CONFIRMED" || of.status == "FAILED" || of.status == "CANCELLED"
+	switch {
+	case terminal && of.ends == 1 && of.told != of.status:
+		f.broken(of.orderID, "the order is %s, OrderCompleted says %s", of.status, of.told)
+	case terminal && of.ends != 1, !terminal && of.ends != 0:
+		f.broken(of.orderID, "the order is %s, and its saga sent OrderCompleted %d times", of.status, of.ends)
+	}
+}

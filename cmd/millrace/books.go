@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	books "millrace/adapters/audit"
+	"millrace/adapters/config"
+	"millrace/adapters/sqldb"
+	"millrace/app/audit"
+	"millrace/migrations"
+	"millrace/ports/cli"
+	"millrace/sagas/engine"
+)
+
+// verify checks the books of the state that is meant: all four databases and the provider's ledger.
+func verify(ctx context.Context, w cli.Where, settled bool) (audit.Report, error) {
+	c, err := config.Load(".", os.Environ())
+	if err != nil {
+		return audit.Report{}, err
+	}
+	dbs := map[string]*sqldb.DB{}
+	defer func() {
+		for _, db := range dbs {
+			_ = db.Close()
+		}
+	}()
+	for _, schema := range migrations.Schemas {
+		if dbs[schema], err = where(w).openDatabase(ctx, c, schema, true); err != nil {
+			delete(dbs, schema)
+			return audit.Report{}, err
+		}
+	}
+	return books.New(books.Config{
+		Databases: books.Databases{
+			Ordering: dbs["orders"], Payments: dbs["payments"], Inventory: dbs["inventory"], Notifications: dbs["notifications"],
+		},
+		Ledger: ledger(c, where(w)), OutboxRetention: c.OutboxRetention, InboxRetention: c.InboxRetention,
+	}).Verify(ctx, settled)
+}
+
+// ledger is the provider's: over HTTP where a URL names it, from its folder beside the embedded
+// data otherwise.
+func ledger(c *config.Config, w where) books.Ledger {
+	switch {
+	case c.PSPURL == config.PSPInProcess:
+		return nil
+	case c.PSPURL != "":
+		return books.LedgerOverHTTP(&http.Client{Timeout: time.Minute}, c.PSPURL)
+	case w.Data == "" && c.Postgres.Host != "":
+		return books.LedgerOverHTTP(&http.Client{Timeout: time.Minute}, "http://"+address(defaultPort+pspPort))
+	default:
+		return books.LedgerOnDisk(filepath.Join(w.folder(), "psp"), time.Now)
+	}
+}
+
+// sagas opens the sagas for reading.
+func sagas(ctx context.Context, w cli.Where) (cli.Sagas, func() error, error) {
+	c, err := config.Load(".", os.Environ())
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := where(w).openDatabase(ctx, c, "orders", true)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := sqldb.Check(ctx, db, "orders"); err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	patience := stuckAfter(engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout})
+	return books.NewSagas(db, patience, time.Now), db.Close, nil
+}

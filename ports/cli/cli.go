@@ -1,0 +1,146 @@
+// Package cli is Millrace from a terminal: the verbs of `millrace`, their flags, their words and
+// their exit codes. What a verb needs is handed in; which database, broker or server stands behind
+// it is not known here, and no adapter may be imported.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"millrace/app/audit"
+)
+
+// The exit codes.
+const (
+	Done     = 0 // all as it should be
+	CouldNot = 1 // usage, or could not run
+	Found    = 2 // found what it looks for: a broken invariant, a failed item
+	Damaged  = 3 // history incomplete or damaged
+	NoCode   = 4 // no code for that version
+	Refused  = 5 // refused for safety
+)
+
+// Deps is everything that the verbs need of the outside. A verb whose function is nil says that
+// this build does not have it. Getenv, Terminal, Now and HTTP may be left out.
+type Deps struct {
+	Version string
+
+	Up      func(ctx context.Context, o UpOptions) error
+	Serve   func(ctx context.Context, service string) error
+	Migrate func(ctx context.Context, direction string, where Where, out io.Writer, asJSON bool) error // up, down or status
+	Seed    func(ctx context.Context, where Where) error
+	PSP     func(ctx context.Context, addr, dir string) error
+	Doctor  func(ctx context.Context, where Where) ([]Finding, error)
+	Config  func() ([]Setting, error)
+	Verify  func(ctx context.Context, where Where, settled bool) (audit.Report, error)
+	Sagas   func(ctx context.Context, where Where) (Sagas, func() error, error) // with what closes it
+
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+	Terminal       func(io.Writer) bool // whether a person sees it
+	Now            func() time.Time
+	HTTP           *http.Client
+}
+
+// UpOptions are those of `millrace up`, all filled in.
+type UpOptions struct {
+	Data      string
+	BasePort  int
+	KafkaPort int
+	LogFormat string // text or json
+}
+
+// Where says which stored state a verb acts on: that in the folder Data, or, when Data is empty,
+// that which the environment names (POSTGRES_HOST and so on).
+type Where struct{ Data string }
+
+// Finding is one line of `millrace doctor`.
+type Finding struct {
+	Check  string `json:"check"`
+	State  string `json:"state"` // ok, warn or fail
+	Detail string `json:"detail"`
+	Mend   string `json:"mend,omitempty"` // what to do about it
+}
+
+// Setting is one line of `millrace config`. The value of a secret is masked by whoever hands it in.
+type Setting struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	Source string `json:"source"` // such as environment or default
+}
+
+// Sagas reads sagas; it cannot act on them.
+type Sagas interface {
+	// List gives the sagas that a query chooses, the newest first.
+	List(ctx context.Context, q audit.Query) (audit.Sagas, error)
+	// Show gives the history of one order's saga.
+	Show(ctx context.Context, orderID string) (audit.History, error)
+}
+
+// WithCode gives an error the exit code that the process ends with.
+func WithCode(code int, err error) error { return &coded{code, err} }
+
+type coded struct {
+	code int
+	err  error
+}
+
+func (c *coded) Error() string { return c.err.Error() }
+func (c *coded) Unwrap() error { return c.err }
+
+// errSilent ends a verb whose output has said everything.
+var errSilent = errors.New("")
+
+// Run runs the verb that args name, without the program's own name, and gives the exit code.
+// Data goes to Stdout. An error is one line on Stderr that says what to do.
+func Run(ctx context.Context, args []string, d Deps) int {
+	p := newProgram(d)
+	root := p.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return Done
+	}
+	code := CouldNot
+	var c *coded
+	if errors.As(err, &c) {
+		code = c.code
+	}
+	if !errors.Is(err, errSilent) {
+		fmt.Fprintln(p.Stderr, "millrace: "+strings.Join(strings.Fields(err.Error()), " "))
+	}
+	return code
+}
+
+// program is one run.
+type program struct {
+	Deps
+	json bool // of the flag --json
+}
+
+func newProgram(d Deps) *program {
+	if d.Getenv == nil {
+		d.Getenv = os.Getenv
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.HTTP == nil {
+		d.HTTP = &http.Client{Timeout: 15 * time.Second}
+	}
+	if d.Terminal == nil {
+		d.Terminal = func(w io.Writer) bool {
+			f, ok := w.(*os.File)
+			return ok && term.IsTerminal(int(f.Fd()))
+		}
+	}
+	return &program{Deps: d}
+}

@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"millrace/app/audit"
+	saga "millrace/sagas/order"
+)
+
+func (p *program) sagaGraph() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "graph [ID]",
+		Short: "Draw the saga; with an order, the way that it took",
+		Long: `Draw the saga's table of steps. With an order's id, the steps and messages of its journal stand out.
+--json gives the steps and edges instead of a picture.`,
+		Example: "  millrace saga graph\n  millrace saga graph ord_01k9zq6v3e7x --format svg > way.svg",
+		Args:    cobra.MaximumNArgs(1),
+	}
+	where := p.whereFlag(c)
+	format := c.Flags().String("format", "mermaid", "mermaid, dot or svg")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		draw := map[string]func(graph) string{"mermaid": graph.mermaid, "dot": graph.dot, "svg": graph.svg}[*format]
+		if draw == nil {
+			return fmt.Errorf("saga graph: --format %q: choose mermaid, dot or svg", *format)
+		}
+		g := graphOf(saga.Table)
+		if len(args) == 1 {
+			if err := p.withSagas(c, where(), func(s Sagas) error {
+				h, err := s.Show(c.Context(), args[0])
+				if err != nil {
+					return fmt.Errorf("saga graph %s: %w", args[0], err)
+				}
+				g.highlight(h)
+				return nil
+			}); err != nil {
+				return err
+			}
+		}
+		if p.json {
+			return writeJSON(p.Stdout, g)
+		}
+		_, err := fmt.Fprint(p.Stdout, draw(g))
+		return err
+	}
+	return c
+}
+
+// graph is the picture of a saga before it is drawn.
+type graph struct {
+	Order string `json:"order,omitempty"` // whose way stands out
+	Steps []node `json:"steps"`
+	Edges []edge `json:"edges"`
+}
+
+type node struct {
+	Name     string `json:"name"`
+	Terminal bool   `json:"terminal"`
+	Taken    bool   `json:"taken"`
+	Current  bool   `json:"current"`
+	layer    int    // how many steps lie before it at most
+}
+
+type edge struct {
+	From  string   `json:"from"`
+	On    string   `json:"on"`
+	To    string   `json:"to"`
+	Sends []string `json:"sends"`
+	Taken bool     `json:"taken"`
+}
+
+func (e edge) label() string {
+	if len(e.Sends) == 0 {
+		return e.On
+	}
+	return e.On + " / " + strings.Join(e.Sends, ", ")
+}
+
+func graphOf(table []saga.Edge) graph {
+	var g graph
+	for _, s := range saga.Steps {
+		g.Steps = append(g.Steps, node{Name: s.String(), Terminal: s.Terminal()})
+	}
+	for _, e := range table {
+		g.Edges = append(g.Edges, edge{From: e.From.String(), On: e.On, To: e.To.String(), Sends: append([]string{}, e.Sends...)})
+	}
+	for range g.Steps { // the table has no way back, so no way is longer than this
+		for _, e := range g.Edges {
+			to := g.step(e.To)
+			to.layer = max(to.layer, g.step(e.From).layer+1)
+		}
+	}
+	return g
+}
+
+func (g *graph) step(name string) *node {
+	i := slices.IndexFunc(g.Steps, func(n node) bool { return n.Name == name })
+	return &g.Steps[i]
+}
+
+// highlight marks what a saga has been through. One entry of its journal may have taken several
+// edges: messages that had come before their cause were taken with it.
+func (g *graph) highlight(h audit.History) {
+	g.Order = h.Saga.OrderID
+	for _, e := range h.Journal {
+		if e.Outcome == "applied" {
+			g.follow(e.From, e.To, append([]string{e.Type}, e.Held...))
+		}
+	}
+	for i := range g.Steps {
+		n := &g.Steps[i]
+		n.Current = n.Name == h.Saga.State
+		n.Taken = n.Taken || n.Current
+	}
+}
+
+// follow marks a way from one step to another that takes only the named messages.
+func (g *graph) follow(from, to string, on []string) bool {
+	if from == to {
+		return true
+	}
+	for i := range g.Edges {
+		e := &g.Edges[i]
+		if e.From == from && slices.Contains(on, e.On) && g.follow(e.To, to, on) {
+			e.Taken = true
+			g.step(from).Taken, g.step(e.To).Taken = true, true
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"millrace/app/audit"
+	"millrace/domain/order"
+)
+
+func (p *program) saga() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "saga",
+		Short:   "See what the sagas are doing",
+		Long:    "List sagas, show the journal of one, and draw its picture. Nothing here acts on a saga.",
+		Example: "  millrace saga list stuck=true\n  millrace saga graph > saga.mmd",
+		Args:    cobra.ArbitraryArgs,
+		RunE:    group,
+	}
+	c.AddCommand(p.sagaList(), p.sagaShow(), p.sagaGraph())
+	return c
+}
+
+// withSagas opens the sagas for one verb.
+func (p *program) withSagas(c *cobra.Command, where Where, do func(Sagas) error) error {
+	if p.Sagas == nil {
+		return missing(c)
+	}
+	sagas, closeAll, err := p.Sagas(c.Context(), where)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Name(), err)
+	}
+	err = do(sagas)
+	if closeAll != nil {
+		err = errors.Join(err, closeAll())
+	}
+	return err
+}
+
+func (p *program) sagaList() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "list [KEY=VALUE]...",
+		Short: "List sagas, newest first, and count them by state",
+		Long: `List the sagas that a query chooses. A query is words of key=value that must all hold; without words
+it is all. The keys are ` + queryWords + `:
+since and until are a time or an age (15m) of the order, older is the age in the present state, and
+stuck=true are those that are open and have stood still for longer than any time-out would let them.`,
+		Example: "  millrace saga list state=awaiting_payment older=1m\n  millrace saga list status=FAILED since=24h --limit 0 --json",
+		Args:    cobra.ArbitraryArgs,
+	}
+	where := p.whereFlag(c)
+	limit := c.Flags().Int("limit", 50, "how many are listed; all are counted; 0 for all")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		q, err := parseQuery(args, p.Now())
+		if err != nil {
+			return err
+		}
+		if q.Limit = *limit; q.Limit < 0 {
+			return errors.New("saga list: --limit must not be negative; 0 lists all")
+		}
+		return p.withSagas(c, where(), func(s Sagas) error {
+			list, err := s.List(c.Context(), q)
+			if err != nil {
+				return fmt.Errorf("saga list: %w", err)
+			}
+			if p.json {
+				return writeJSON(p.Stdout, list)
+			}
+			p.printSagas(list)
+			return nil
+		})
+	}
+	return c
+}
+
+func (p *program) printSagas(list audit.Sagas) {
+	rows := make([][]cell, len(list.Items))
+	for i, s := range list.Items {
+		age := p.Now().Sub(s.EnteredAt).Round(time.Second).String()
+		stuck := cell{}
+		if s.Stuck {
+			stuck = word("stuck").in(red)
+		}
+		rows[i] = []cell{
+			word("%s", s.OrderID), word("%s", s.State).in(statusColour(s.State)), word("%s", dash(s.Reason)),
+			word("%s", s.UserID), word("%s", amount(s.Total, s.Currency)), word("%s", moment(s.PlacedAt)), word("%s", age), stuck,
+		}
+	}
+	p.table(p.Stdout, []string{"ORDER", "STATE", "REASON", "USER", "TOTAL", "PLACED", "SINCE", ""}, rows)
+	counts := make([]string, 0, len(list.States))
+	for _, state := range slices.Sorted(maps.Keys(list.States)) {
+		counts = append(counts, fmt.Sprintf("%d %s", list.States[state], state))
+	}
+	fmt.Fprintf(p.Stderr, "%d sagas: %s\n", list.Total, dash(strings.Join(counts, ", ")))
+}
+
+func (p *program) sagaShow() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "show ID",
+		Short: "Show the journal of an order's saga",
+		Long: `Show every message that reached the saga, what it decided and sent, the attempts that failed and the
+timers that are due. The journal's chain of hashes is computed again; when it does not fit, the exit
+code is 3. --json has the messages and states in full.`,
+		Example: "  millrace saga show ord_01k9zq6v3e7x\n  millrace saga show ord_01k9zq6v3e7x --json",
+		Args:    exactly("ID"),
+	}
+	where := p.whereFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if _, err := order.ParseID(args[0]); err != nil {
+			return fmt.Errorf("saga show %s: %w", args[0], err)
+		}
+		return p.withSagas(c, where(), func(s Sagas) error {
+			h, err := s.Show(c.Context(), args[0])
+			if err != nil {
+				return fmt.Errorf("saga show %s: %w", args[0], err)
+			}
+			if p.json {
+				err = writeJSON(p.Stdout, h)
+			} else {
+				p.printHistory(h)
+			}
+			if err == nil && !h.Chain.OK {
+				return WithCode(Damaged, fmt.Errorf("saga show %s: the journal was changed or is incomplete from entry %d on (%s): compare it with a backup", args[0], h.Chain.BrokenAt, h.Chain.Why))
+			}
+			return err
+		})
+	}
+	return c
+}
+
+func (p *program) printHistory(h audit.History) {
+	s := h.Saga
+	chain := word("ok, %d entries", h.Chain.Entries).in(green)
+	if !h.Chain.OK {
+		chain = word("BROKEN at entry %d: %s", h.Chain.BrokenAt, h.Chain.Why).in(red)
+	}
+	rows := [][]cell{
+		{word("order").in(faint), word("%s", s.OrderID), word("%s", s.Status).in(statusColour(s.Status)), word("%s", s.Reason)},
+		{word("state").in(faint), word("%s", s.State).in(statusColour(s.State)), word("since %s", moment(s.EnteredAt))},
+		{word("definition").in(faint), word("%d", s.Definition), word("version %d", s.Version)},
+		{word("chain").in(faint), chain},
+	}
+	for _, t := range h.Timers {
+		rows = append(rows, []cell{word("timer").in(faint), word("%s", t.Name), word("due %s", moment(t.Due))})
+	}
+	p.table(p.Stdout, nil, rows)
+	fmt.Fprintln(p.Stdout)
+	lines := make([][]cell, 0, len(h.Journal))
+	for _, e := range h.Journal {
+		outcome := word("%s", e.Outcome)
+		if e.Outcome == "failed" {
+			outcome = outcome.in(red)
+		}
+		state := e.From
+		if e.To != e.From {
+			state += " → " + e.To
+		}
+		sent := make([]string, len(e.Sent))
+		for i, m := range e.Sent {
+			sent[i] = m.Type
+		}
+		var timers []string
+		for _, t := range e.Set {
+			timers = append(timers, "+"+t)
+		}
+		for _, t := range e.Cleared {
+			timers = append(timers, "-"+t)
+		}
+		lines = append(lines, []cell{
+			word("%d", e.Seq), word("%s", moment(e.At)), word("%s", e.Type), outcome, word("%s", state),
+			word("%s", dash(strings.Join(sent, ", "))), word("%s", dash(strings.Join(timers, " "))), word("%s", short(e.Error, 100)).in(red),
+		})
+	}
+	p.table(p.Stdout, []string{"SEQ", "AT", "MESSAGE", "OUTCOME", "STATE", "SENT", "TIMERS", ""}, lines)
+}
