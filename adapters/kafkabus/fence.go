@@ -14,6 +14,7 @@ import (
 //
 // It comes in as watermill-kafka's tracer, the one place where a session can be seen.
 type fence struct {
+	joined   func() // called at the beginning of every session
 	mu       sync.Mutex
 	sessions map[claim]context.Context
 }
@@ -25,7 +26,9 @@ type claim struct {
 
 var _ kafka.SaramaTracer = (*fence)(nil)
 
-func newFence() *fence { return &fence{sessions: make(map[claim]context.Context)} }
+func newFence(joined func()) *fence {
+	return &fence{joined: joined, sessions: make(map[claim]context.Context)}
+}
 
 // guard gives a context that ends with ctx or with the session, whichever is first.
 func (f *fence) guard(ctx context.Context, topic string) context.Context {
@@ -65,6 +68,15 @@ func (f *fence) WrapSyncProducer(_ *sarama.Config, p sarama.SyncProducer) sarama
 type fencedHandler struct {
 	sarama.ConsumerGroupHandler
 	fence *fence
+}
+
+// Setup tells that the group has let us in.
+func (h fencedHandler) Setup(session sarama.ConsumerGroupSession) error {
+	err := h.ConsumerGroupHandler.Setup(session)
+	if err == nil {
+		h.fence.joined()
+	}
+	return err
 }
 
 // ConsumeClaim notes the session before the first message of the claim can be seen. One client

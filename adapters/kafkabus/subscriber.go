@@ -29,6 +29,8 @@ type Subscriber struct {
 	group string
 
 	closing chan struct{}
+	joined  chan struct{}
+	joining sync.Once
 	running sync.WaitGroup
 	mu      sync.Mutex
 	closed  bool
@@ -57,8 +59,14 @@ func NewSubscriber(cfg Config, group string) (*Subscriber, error) {
 	if _, err := cfg.saramaConfig(); err != nil {
 		return nil, err
 	}
-	return &Subscriber{cfg: cfg, group: group, closing: make(chan struct{})}, nil
+	return &Subscriber{cfg: cfg, group: group, closing: make(chan struct{}), joined: make(chan struct{})}, nil
 }
+
+// Joined is closed when the group has let this member in for the first time: from then on what is
+// written is read at once.
+func (s *Subscriber) Joined() <-chan struct{} { return s.joined }
+
+func (s *Subscriber) join() { s.joining.Do(func() { close(s.joined) }) }
 
 // Subscribe gives the topic's messages until ctx ends or the subscriber is closed. It returns at
 // once: while Kafka cannot be reached the channel stays silent, and the log says why.
@@ -72,7 +80,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if err != nil {
 		return nil, err
 	}
-	fence := newFence()
+	fence := newFence(s.join)
 	inner, err := kafka.NewSubscriber(kafka.SubscriberConfig{
 		Brokers:               s.cfg.Brokers,
 		Unmarshaler:           marshaler{},

@@ -97,14 +97,14 @@ func (s *stack) payments(ctx context.Context) error {
 	core := s.core(b, messages.PaymentService, metrics)
 	intents := sqlstore.NewIntents(core)
 	store := sqlstore.NewPayments(core, intents)
-	s.consume(core, metrics, paymentHandlers(payment.NewCapturePayment(store), payment.NewRefundPayment(store)))
+	consumers := s.consume(core, metrics, paymentHandlers(payment.NewCapturePayment(store), payment.NewRefundPayment(store)))
 	s.carryOut(messages.PaymentService, intents, metrics, map[intent.Kind]worker.Handler{
 		intent.Capture: payment.NewSettleCapture(store, store, provider, metrics).Handle,
 		intent.Void:    payment.NewSettleVoid(store, provider).Handle,
 		intent.Refund:  payment.NewSettleRefund(store, store, provider).Handle,
 	})
 	return s.serve(ctx, messages.PaymentService, httpapi.NewBare(httpapi.BareConfig{
-		Service: s.front(messages.PaymentService, metrics, databaseCheck(b.db), s.kafkaCheck()),
+		Service: s.front(messages.PaymentService, metrics, databaseCheck(b.db), s.kafkaCheck(), consumers),
 	}))
 }
 
@@ -117,9 +117,9 @@ func (s *stack) inventory(ctx context.Context) error {
 	core := s.core(b, messages.InventoryService, metrics)
 	store := sqlstore.NewInventory(core)
 	s.seeds = append(s.seeds, func(ctx context.Context) error { return store.Seed(ctx, demoStock()) })
-	s.consume(core, metrics, inventoryHandlers(inventory.NewReserveStock(store), inventory.NewReleaseInventory(store)))
+	consumers := s.consume(core, metrics, inventoryHandlers(inventory.NewReserveStock(store), inventory.NewReleaseInventory(store)))
 	return s.serve(ctx, messages.InventoryService, httpapi.NewInventory(httpapi.InventoryConfig{
-		Service: s.front(messages.InventoryService, metrics, databaseCheck(b.db), s.kafkaCheck()),
+		Service: s.front(messages.InventoryService, metrics, databaseCheck(b.db), s.kafkaCheck(), consumers),
 		Stock:   store,
 	}))
 }
@@ -137,7 +137,7 @@ func (s *stack) notifications(ctx context.Context) error {
 	core := s.core(b, messages.NotificationService, metrics)
 	intents := sqlstore.NewIntents(core)
 	store := sqlstore.NewNotifications(core, intents)
-	s.consume(core, metrics, notificationHandlers(notification.NewNotifyCustomer(store, time.Now)))
+	consumers := s.consume(core, metrics, notificationHandlers(notification.NewNotifyCustomer(store, time.Now)))
 	s.carryOut(messages.NotificationService, intents, metrics, map[intent.Kind]worker.Handler{
 		intent.Mail: notification.NewSendMail(store, store, mailer).Handle,
 	})
@@ -146,7 +146,7 @@ func (s *stack) notifications(ctx context.Context) error {
 		extra["/mailbox"] = s.mailbox
 	}
 	return s.serve(ctx, messages.NotificationService, httpapi.NewBare(httpapi.BareConfig{
-		Service: s.front(messages.NotificationService, metrics, databaseCheck(b.db), s.kafkaCheck()),
+		Service: s.front(messages.NotificationService, metrics, databaseCheck(b.db), s.kafkaCheck(), consumers),
 		Extra:   extra,
 	}))
 }
@@ -160,7 +160,7 @@ func (s *stack) orchestrator(ctx context.Context) error {
 	core := s.core(b, messages.Orchestrator, metrics)
 	store := sqlstore.NewSagas(core)
 	carry := engine.New(store, s.timeouts, metrics, version, time.Now)
-	s.consume(core, metrics, orchestratorHandlers(carry))
+	consumers := s.consume(core, metrics, orchestratorHandlers(carry))
 	logger := s.logger(messages.Orchestrator)
 	timers := worker.NewTimers(store, carry.Fire, worker.TimerOptions{Logger: logger})
 	s.process.consuming = append(s.process.consuming, part{"saga timers", timers.Run})
@@ -173,21 +173,27 @@ func (s *stack) orchestrator(ctx context.Context) error {
 		return err
 	})
 	return s.serve(ctx, messages.Orchestrator, httpapi.NewBare(httpapi.BareConfig{
-		Service: s.front(messages.Orchestrator, metrics, databaseCheck(b.db), s.kafkaCheck()),
+		Service: s.front(messages.Orchestrator, metrics, databaseCheck(b.db), s.kafkaCheck(), consumers),
 	}))
 }
 
 // stuckAfter is how long a saga may stand in one step: longer than any time-out would let it.
 func stuckAfter(t engine.Timeouts) time.Duration { return 2*max(t.Payment, t.Inventory) + time.Minute }
 
-// consume makes a service's router, and watches its dead letters and how far it is behind.
-func (s *stack) consume(core *sqlstore.Core, metrics *telemetry.Metrics, service messaging.Service) {
+// consume makes a service's router, and watches its dead letters and how far it is behind. The
+// check says whether its consumer groups have let it in.
+func (s *stack) consume(core *sqlstore.Core, metrics *telemetry.Metrics, service messaging.Service) httpapi.Check {
 	logger := s.logger(service.Name)
+	joins := joinsOf(service)
 	letters := sqlstore.NewDeadLetters(core)
 	s.process.consuming = append(s.process.consuming, part{"consumers of " + service.Name, func(ctx context.Context) error {
 		router, err := messaging.NewRouter(messaging.Config{
 			Subscriber: func(group string) (message.Subscriber, error) {
-				return kafkabus.NewSubscriber(s.kafkaFor(logger), group)
+				subscriber, err := kafkabus.NewSubscriber(s.kafkaFor(logger), group)
+				if err == nil {
+					joins.watch(group, subscriber)
+				}
+				return subscriber, err
 			},
 			Origin: kafkabus.Origin, DeadLetters: letters, Observer: metrics,
 			Tracing: otel.GetTracerProvider(), Logger: logger,
@@ -219,6 +225,7 @@ func (s *stack) consume(core *sqlstore.Core, metrics *telemetry.Metrics, service
 		}
 		return err
 	})
+	return joins.check()
 }
 
 // carryOut runs the worker of a service's intents.
