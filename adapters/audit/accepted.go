@@ -12,7 +12,7 @@ func (p *pass) accepted() error {
 			FROM idempotency_keys k LEFT JOIN orders o ON o.id = k.order_id WHERE o.id IS NULL
 		UNION ALL
 		SELECT x.aggregate_id, 'OrderCreated is in the outbox, and there is no such order'
-			FROM outbox x LEFT JOIN orders o ON o.id = x.aggregate_id WHERE x.event_type = 'OrderCreated' AND o.id IS NULL
+			FROM outbox x LEFT JOIN orders o ON o.id = x.aggregate_id WHERE x.event_type = 'OrderCreated' AND o.id IS NULL AND x.`+ours+`
 		UNION ALL
 		SELECT o.id, 'it is ' || o.status || ', and has no saga'
 			FROM orders o LEFT JOIN sagas s ON s.order_id = o.id WHERE s.order_id IS NULL AND o.status <> 'PENDING'`)

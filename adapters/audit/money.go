@@ -19,7 +19,7 @@ func (p *pass) money() error {
 			WHERE kind = 'capture' GROUP BY order_id HAVING count(*) > 1
 		UNION ALL
 		SELECT aggregate_id, count(*), 'PaymentSucceeded messages' FROM outbox
-			WHERE event_type = 'PaymentSucceeded' GROUP BY aggregate_id HAVING count(*) > 1`)
+			WHERE event_type = 'PaymentSucceeded' AND `+ours+` GROUP BY aggregate_id HAVING count(*) > 1`)
 	if err != nil {
 		return err
 	}

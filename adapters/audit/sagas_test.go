@@ -159,8 +159,7 @@ func TestAReaderThatMustNotWriteReadsBesideAWriterAndAfterIt(t *testing.T) {
 	w := newWorld(t, func(schema string) *sqldb.DB { return adaptertest.SQLite(t, schema) })
 	o := w.full()
 	for _, when := range []string{"beside", "after"} {
-		db, err := sqldb.OpenSQLiteReadOnly(w.dbs.Ordering.Name)
-		w.must(err)
+		db := sqldb.OpenSQLiteReadOnly(w.dbs.Ordering.Name)
 		h, err := audit.NewSagas(db, 0, time.Now).Show(t.Context(), o.confirmed)
 		if err != nil || !h.Chain.OK {
 			t.Errorf("%s the writer: %+v %v", when, h.Chain, err)

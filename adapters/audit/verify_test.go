@@ -215,6 +215,23 @@ func TestTheProvidersWordIsChecked(t *testing.T) {
 	}
 }
 
+func TestWithoutALedgerNothingIsSaidAboutTheProvider(t *testing.T) {
+	t.Parallel()
+	eachWorld(t, func(t *testing.T, w *world) {
+		o := w.full()
+		blind := func(c *audit.Config) { c.Ledger = nil }
+		r, err := w.auditor(blind).Verify(t.Context(), true)
+		w.must(err)
+		if n := len(r.Invariants); !r.OK || r.Invariants[n-1].Name != report.NothingPending {
+			t.Errorf("%+v", r)
+		}
+		w.exec(w.dbs.Payments, "UPDATE payments SET amount = amount + 1 WHERE order_id = ?", o.confirmed)
+		if got := w.verify(true, blind); !slices.Equal(got, []string{report.MoneyConserved}) {
+			t.Errorf("broken are %v", got)
+		}
+	})
+}
+
 func TestASuspectThatGoesAwayIsNotBroken(t *testing.T) {
 	t.Parallel()
 	eachWorld(t, func(t *testing.T, w *world) {

@@ -79,6 +79,9 @@ func eachWorld(t *testing.T, test func(t *testing.T, w *world)) {
 		if dsn == "" {
 			t.Skip("TEST_POSTGRES_DSN is not set")
 		}
+		if testing.Short() {
+			t.Skip("four schemas for each case take a second, and the code is the same as on SQLite")
+		}
 		test(t, newWorld(t, func(schema string) *sqldb.DB { return adaptertest.Postgres(t, dsn, schema) }))
 	})
 }
@@ -144,7 +147,13 @@ func core(db *sqldb.DB, service string) *sqlstore.Core {
 }
 
 func on[M any](service string, handle func(context.Context, *M) error) taker {
-	return taker{service, func(ctx context.Context, m messages.Message) error { return handle(ctx, any(m).(*M)) }}
+	return taker{service, func(ctx context.Context, m messages.Message) error {
+		mine, ok := any(m).(*M)
+		if !ok {
+			return fmt.Errorf("%s got a %T", service, m)
+		}
+		return handle(ctx, mine)
+	}}
 }
 
 func (w *world) must(err error) {

@@ -35,7 +35,7 @@ func Load(dir string, environ []string) (*Config, error) {
 	values, sources := merge(file, env.ToMap(environ))
 
 	c := &Config{}
-	variables := variablesOf(c)
+	variables := variablesOf()
 	var wrong []error
 	for _, v := range variables {
 		raw, set := values[v.name]

@@ -29,7 +29,7 @@ type variable struct {
 }
 
 // variablesOf reads the table, in its order.
-func variablesOf(c *Config) []variable {
+func variablesOf() []variable {
 	var all []variable
 	var walk func(t reflect.Type, prefix string)
 	walk = func(t reflect.Type, prefix string) {

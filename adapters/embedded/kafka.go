@@ -146,6 +146,6 @@ func (l kafkaLog) Logf(level kfake.LogLevel, format string, args ...any) {
 	}
 	ctx := context.Background()
 	if l.log.Enabled(ctx, to) {
-		l.log.Log(ctx, to, fmt.Sprintf(format, args...), "part", "kafka")
+		l.log.Log(ctx, to, "kafka", "says", fmt.Sprintf(format, args...))
 	}
 }

@@ -5,6 +5,7 @@
 package embedded
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -54,7 +55,7 @@ func listen(part, addr string) (net.Listener, error) {
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
 		return nil, &PortError{Part: part, Addr: addr, cause: errors.New("only loopback addresses are served")}
 	}
-	l, err := net.Listen("tcp", addr)
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, &PortError{Part: part, Addr: addr, InUse: errors.Is(err, syscall.EADDRINUSE), cause: err}
 	}

@@ -2,6 +2,7 @@ package kafkabus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/IBM/sarama"
@@ -92,7 +93,7 @@ func offsets(c *connection, partitions map[string][]int32, at int64) (map[string
 			switch result := found[topic][id]; {
 			case result == nil:
 				return nil, fmt.Errorf("offset of %s/%d: no answer", topic, id)
-			case result.Err != nil && result.Err != sarama.ErrNoError:
+			case result.Err != nil && !errors.Is(result.Err, sarama.ErrNoError):
 				return nil, fmt.Errorf("offset of %s/%d: %w", topic, id, result.Err)
 			}
 		}

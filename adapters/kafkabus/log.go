@@ -18,11 +18,13 @@ func RouteSaramaLogs(logger *slog.Logger) {
 type saramaLog struct{ logger *slog.Logger }
 
 // Print implements sarama.StdLogger.
-func (l saramaLog) Print(v ...any) { l.logger.Debug(strings.TrimSpace(fmt.Sprint(v...))) }
+func (l saramaLog) Print(v ...any) {
+	l.logger.Debug("sarama", "says", strings.TrimSpace(fmt.Sprint(v...)))
+}
 
 // Printf implements sarama.StdLogger.
 func (l saramaLog) Printf(format string, v ...any) {
-	l.logger.Debug(strings.TrimSpace(fmt.Sprintf(format, v...)))
+	l.logger.Debug("sarama", "says", strings.TrimSpace(fmt.Sprintf(format, v...)))
 }
 
 // Println implements sarama.StdLogger.

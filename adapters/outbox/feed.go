@@ -53,7 +53,7 @@ func (f *feed) Subscribe(ctx context.Context, _ string) (<-chan *message.Message
 		defer close(f.ended)
 		defer close(out)
 		defer stop()
-		newLoop(f, open, out).work()
+		newLoop(open, f, out).work()
 	}()
 	return out, nil
 }

@@ -48,7 +48,7 @@ type loop struct {
 	counts  chan struct{} // holds one token: one count at a time
 }
 
-func newLoop(f *feed, open context.Context, out chan<- *message.Message) *loop {
+func newLoop(open context.Context, f *feed, out chan<- *message.Message) *loop {
 	return &loop{
 		feed: f, open: open, out: out, lanes: newLanes(),
 		leading: f.leading, dirty: true, sweep: true,

@@ -23,6 +23,8 @@ var (
 	ErrTaken    = fault.New(fault.Conflict, "unique_violation", "such a row is there already")
 	ErrRefused  = fault.New(fault.Internal, "constraint_violation", "the database refused a row")
 	ErrFull     = fault.New(fault.Unavailable, "disk_full", "the disk is full")
+	ErrLogin    = fault.New(fault.Internal, "database_login", "PostgreSQL refuses the login: see POSTGRES_USER and POSTGRES_PASSWORD")
+	ErrNoSuchDB = fault.New(fault.Internal, "database_missing", "PostgreSQL has no such database: make it, or see POSTGRES_DB")
 	ErrReadOnly = fault.New(fault.Unavailable, "database_read_only", "the database accepts no writes")
 )
 
@@ -63,6 +65,10 @@ func classifyPostgres(pg *pgconn.PgError, err error) error {
 		return ErrTaken.Because(err)
 	case "55P03", "57014":
 		return ErrBusy.Because(err)
+	case "28000", "28P01":
+		return ErrLogin.Because(err)
+	case "3D000":
+		return ErrNoSuchDB.Because(err)
 	case "53100":
 		return ErrFull.Because(err)
 	case "25006":

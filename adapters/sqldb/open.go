@@ -73,30 +73,20 @@ func OpenPostgresDSN(dsn, schema string, maxConns int) (*DB, error) {
 
 // OpenSQLite opens or makes a file. Every commit is on the disk before it returns.
 func OpenSQLite(ctx context.Context, path string) (*DB, error) {
-	write, err := openFile(path, "&_txlock=immediate", 1)
-	if err != nil {
-		return nil, err
-	}
+	write := openFile(path, "&_txlock=immediate", 1)
 	if err := write.PingContext(ctx); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	read, err := openFile(path, "", 4)
-	if err != nil {
-		return nil, err
-	}
-	return &DB{DB: write, Read: read, Dialect: SQLite, Name: path}, nil
+	return &DB{DB: write, Read: openFile(path, "", 4), Dialect: SQLite, Name: path}, nil
 }
 
 // OpenSQLiteReadOnly opens a file that another process may be writing, for readers that must not act.
-func OpenSQLiteReadOnly(path string) (*DB, error) {
-	read, err := openFile(path, "&mode=ro&_pragma=query_only(1)", 2)
-	if err != nil {
-		return nil, err
-	}
-	return &DB{DB: read, Read: read, Dialect: SQLite, Name: path}, nil
+func OpenSQLiteReadOnly(path string) *DB {
+	read := openFile(path, "&mode=ro&_pragma=query_only(1)", 2)
+	return &DB{DB: read, Read: read, Dialect: SQLite, Name: path}
 }
 
-func openFile(path, extra string, conns int) (*sqlx.DB, error) {
+func openFile(path, extra string, conns int) *sqlx.DB {
 	const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	const times = "&_time_integer_format=unix_micro&_inttotime=1"
 	options := pragmas + times + extra
@@ -107,7 +97,7 @@ func openFile(path, extra string, conns int) (*sqlx.DB, error) {
 	db := otelsql.OpenDB(sqliteConnector{dsn: dsn, driver: &sqlite.Driver{}}, spanOptions(semconv.DBSystemNameSQLite, path)...)
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
-	return sqlx.NewDb(db, "sqlite"), nil
+	return sqlx.NewDb(db, "sqlite")
 }
 
 // Close closes both pools.

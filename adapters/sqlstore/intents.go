@@ -25,14 +25,19 @@ var (
 )
 
 // Intend stages an intent. This process holds it from the start: after the commit it is handed
-// to the worker in memory.
+// to the worker in memory. One that was there before is not, or the act would be done again; nor
+// are others of the same unit then, which the sweep finds when their lease is over.
 func (u *unit) intend(s *Intents, in intent.Intent) {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(u.ctx, carrier)
 	in.Cause, in.TraceParent, in.Version, in.Attempts = u.cause.CausationID, carrier["traceparent"], 1, 1
 	u.stage(intentRow, in.ID, in.OrderID, in.Kind.String(), in.Cause, in.TraceParent, "open",
 		in.Version, in.Attempts, Lease.Microseconds(), u.now, u.now)
-	u.after = append(u.after, func() { s.handOver(in) })
+	u.after = append(u.after, func() {
+		if u.allTook(intentRow) {
+			s.handOver(in)
+		}
+	})
 }
 
 func (u *unit) settle(in intent.Intent) { u.stage(intentDone, in.ID, in.Version, u.now) }

@@ -14,8 +14,11 @@ import (
 var (
 	stockRow = update("stock", "reserved = v.column2", "stock.sku = v.column1", "TEXT", "INTEGER")
 
-	reservationRow = insert("reservations", "order_id, state, lines, created_at, updated_at",
-		"ON CONFLICT (order_id) DO UPDATE SET state = excluded.state, updated_at = excluded.updated_at")
+	// There is nothing to lock before a reservation is there. So a new one must not meet another:
+	// where it does, the unit is run again and sees that one.
+	reservationNew   = insert("reservations", "order_id, state, lines, created_at, updated_at", "")
+	reservationMoved = update("reservations", "state = v.column2, updated_at = v.column3",
+		"reservations.order_id = v.column1", "TEXT", "TEXT", "TIMESTAMPTZ")
 )
 
 // Inventory is the inventory service's state.
@@ -26,7 +29,7 @@ func NewInventory(core *Core) *Inventory { return &Inventory{core} }
 
 // Do runs fn in one transaction; see app/inventory.Work.
 func (s *Inventory) Do(ctx context.Context, fn func(app.Tx) error) error {
-	return s.core.do(ctx, func(u *unit) error { return fn(&inventoryTx{u}) })
+	return s.core.do(ctx, func(u *unit) error { return fn(&inventoryTx{unit: u, loaded: map[string]bool{}}) })
 }
 
 type stockRecord struct {
@@ -69,7 +72,10 @@ func (s *Inventory) levels(ctx context.Context, query string, args ...any) ([]in
 	return levels, nil
 }
 
-type inventoryTx struct{ *unit }
+type inventoryTx struct {
+	*unit
+	loaded map[string]bool // orders whose reservation is there, and locked
+}
 
 // Shelf locks the order's reservation first and then stock in SKU order, as every transaction of
 // this service does: no two of them can wait for each other.
@@ -109,6 +115,7 @@ func (t *inventoryTx) reservation(orderID string) (*inventory.Reservation, error
 	if err := t.in(&rows, query, []string{orderID}); err != nil || len(rows) == 0 {
 		return nil, err
 	}
+	t.loaded[orderID] = true
 	r := &inventory.Reservation{OrderID: orderID, State: inventory.RestoreState(rows[0].State)}
 	if err := json.Unmarshal([]byte(rows[0].Lines), &r.Lines); err != nil {
 		return nil, fmt.Errorf("lines of reservation %s: %w", orderID, err)
@@ -120,7 +127,11 @@ func (t *inventoryTx) Keep(s *inventory.Shelf) {
 	for _, level := range s.Touched() {
 		t.stage(stockRow, level.SKU, level.Reserved)
 	}
-	if r := s.Reservation(); r != nil {
-		t.stage(reservationRow, r.OrderID, r.State.String(), jsonText(r.Lines), t.now, t.now)
+	switch r := s.Reservation(); {
+	case r == nil:
+	case t.loaded[r.OrderID]:
+		t.stage(reservationMoved, r.OrderID, r.State.String(), t.now)
+	default:
+		t.stage(reservationNew, r.OrderID, r.State.String(), jsonText(r.Lines), t.now, t.now)
 	}
 }

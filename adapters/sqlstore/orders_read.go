@@ -40,11 +40,11 @@ type itemRecord struct {
 }
 
 type entryRecord struct {
-	Seq     int       `db:"seq"`
-	At      time.Time `db:"at"`
-	Event   string    `db:"event"`
-	Status  string    `db:"status"`
-	EventID string    `db:"event_id"`
+	Seq     int
+	At      time.Time
+	Event   string
+	Status  string
+	EventID string
 }
 
 func (r orderRecord) restore(items []itemRecord, entries []entryRecord) (*order.Order, error) {
@@ -71,11 +71,24 @@ func (r orderRecord) restore(items []itemRecord, entries []entryRecord) (*order.
 	return order.Restore(s), nil
 }
 
+// orderWithTimeline reads both in one statement, which sees one moment: an order never stands
+// beside entries that came after it.
+const orderWithTimeline = `SELECT o.id, o.user_id, o.status, o.reason, o.currency, o.total, o.payment_method, o.undoing,
+	o.cancel_requested, o.version, o.created_at, o.updated_at, l.seq, l.at, l.event, l.status AS entry_status, l.event_id
+	FROM orders o LEFT JOIN order_timeline l ON l.order_id = o.id WHERE o.id = ? ORDER BY l.seq`
+
 // Order reads one order with items and timeline.
 func (s *Orders) Order(ctx context.Context, id order.ID) (*order.Order, error) {
+	var rows []struct {
+		orderRecord
+		Seq         *int       `db:"seq"`
+		At          *time.Time `db:"at"`
+		Event       *string    `db:"event"`
+		EntryStatus *string    `db:"entry_status"`
+		EventID     *string    `db:"event_id"`
+	}
 	db := s.core.DB.Read
-	var rows []orderRecord
-	if err := db.SelectContext(ctx, &rows, db.Rebind(orderColumns+" WHERE id = ?"), string(id)); err != nil {
+	if err := db.SelectContext(ctx, &rows, db.Rebind(orderWithTimeline), string(id)); err != nil {
 		return nil, fmt.Errorf("read order: %w", sqldb.Classify(err))
 	}
 	if len(rows) == 0 {
@@ -86,9 +99,10 @@ func (s *Orders) Order(ctx context.Context, id order.ID) (*order.Order, error) {
 		return nil, err
 	}
 	var entries []entryRecord
-	const query = "SELECT seq, at, event, status, event_id FROM order_timeline WHERE order_id = ? ORDER BY seq"
-	if err := db.SelectContext(ctx, &entries, db.Rebind(query), string(id)); err != nil {
-		return nil, fmt.Errorf("read timeline: %w", sqldb.Classify(err))
+	for _, r := range rows {
+		if r.Seq != nil {
+			entries = append(entries, entryRecord{*r.Seq, *r.At, *r.Event, *r.EntryStatus, *r.EventID})
+		}
 	}
 	return rows[0].restore(items[string(id)], entries)
 }

@@ -12,10 +12,14 @@ import (
 	"millrace/domain/payment"
 )
 
-var paymentRow = insert("payments",
-	"order_id, state, amount, currency, method, lines, provider_id, auth_code, reason, created_at, updated_at",
-	`ON CONFLICT (order_id) DO UPDATE SET state = excluded.state, provider_id = excluded.provider_id,
-		auth_code = excluded.auth_code, reason = excluded.reason, updated_at = excluded.updated_at`)
+var (
+	// There is nothing to lock before a payment is there. So a new one, tombstones included, must not
+	// meet another: where it does, the unit is run again and sees that one.
+	paymentNew = insert("payments",
+		"order_id, state, amount, currency, method, lines, provider_id, auth_code, reason, created_at, updated_at", "")
+	paymentMoved = update("payments", `state = v.column2, provider_id = v.column3, auth_code = v.column4,
+		reason = v.column5, updated_at = v.column6`, "payments.order_id = v.column1", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT", "TIMESTAMPTZ")
+)
 
 const paymentColumns = "SELECT order_id, state, amount, currency, method, lines, provider_id, auth_code, reason FROM payments"
 
@@ -30,7 +34,7 @@ func NewPayments(core *Core, intents *Intents) *Payments { return &Payments{core
 
 // Do runs fn in one transaction; see app/payment.Work.
 func (s *Payments) Do(ctx context.Context, fn func(app.Tx) error) error {
-	return s.core.do(ctx, func(u *unit) error { return fn(&paymentTx{u, s.intents}) })
+	return s.core.do(ctx, func(u *unit) error { return fn(&paymentTx{u, s.intents, map[string]bool{}}) })
 }
 
 // Payment reads one payment outside of any transaction.
@@ -49,6 +53,7 @@ func (s *Payments) Payment(ctx context.Context, orderID string) (*payment.Paymen
 type paymentTx struct {
 	*unit
 	intents *Intents
+	loaded  map[string]bool // orders whose payment is there, and locked
 }
 
 func (t *paymentTx) Payments(_ context.Context, orderIDs ...string) (map[string]*payment.Payment, error) {
@@ -62,14 +67,18 @@ func (t *paymentTx) Payments(_ context.Context, orderIDs ...string) (map[string]
 		if err != nil {
 			return nil, err
 		}
-		found[r.OrderID] = p
+		found[r.OrderID], t.loaded[r.OrderID] = p, true
 	}
 	return found, nil
 }
 
 func (t *paymentTx) Keep(p *payment.Payment) {
 	s := p.Snapshot()
-	t.stage(paymentRow, s.OrderID, s.State.String(), s.Amount.Minor, s.Amount.Currency.String(), s.Method, jsonText(s.Lines),
+	if t.loaded[s.OrderID] {
+		t.stage(paymentMoved, s.OrderID, s.State.String(), s.ProviderID, s.AuthCode, s.Reason, t.now)
+		return
+	}
+	t.stage(paymentNew, s.OrderID, s.State.String(), s.Amount.Minor, s.Amount.Currency.String(), s.Method, jsonText(s.Lines),
 		s.ProviderID, s.AuthCode, s.Reason, t.now, t.now)
 }
 

@@ -148,6 +148,88 @@ func TestTheLastItemGoesToOneOrder(t *testing.T) {
 	})
 }
 
+// With a single writer, as SQLite has it, two units cannot meet.
+func TestAnUndoThatMeetsItsDoIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	t.Run("inventory", func(t *testing.T) {
+		t.Parallel()
+		adaptertest.EachDatabase(t, "inventory", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+			db := open(t)
+			if db.Dialect == sqldb.SQLite {
+				return
+			}
+			store := NewInventory(newCore(db))
+			seedStock(t, store, "SKU-1", 10)
+			release := inventoryapp.NewReleaseInventory(store)
+			runs := 0
+			var verdict inventory.Verdict
+			err := store.Do(t.Context(), func(tx inventoryapp.Tx) error {
+				shelf, err := tx.Shelf(t.Context(), "ord_1", []string{"SKU-1"})
+				if err != nil {
+					return err
+				}
+				if runs++; runs == 1 { // between what it read and what it writes
+					if err := release.Handle(t.Context(), &messages.ReleaseInventory{OrderID: "ord_1"}); err != nil {
+						return err
+					}
+				}
+				verdict, _ = shelf.Reserve([]inventory.Line{{SKU: "SKU-1", Qty: 1}})
+				tx.Keep(shelf)
+				return nil
+			})
+			if err != nil || verdict != inventory.TooLate {
+				t.Errorf("the reservation ended as %v, %v", verdict, err)
+			}
+			if n := count(t, db, "SELECT reserved FROM stock WHERE sku = 'SKU-1'"); n != 0 {
+				t.Errorf("%d pieces are set aside for an order that was released", n)
+			}
+			if n := count(t, db, "SELECT count(*) FROM reservations WHERE state = 'barred'"); n != 1 {
+				t.Error("the tombstone is gone")
+			}
+		})
+	})
+	t.Run("payments", func(t *testing.T) {
+		t.Parallel()
+		adaptertest.EachDatabase(t, "payments", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+			db := open(t)
+			if db.Dialect == sqldb.SQLite {
+				return
+			}
+			core := newCore(db)
+			store := NewPayments(core, NewIntents(core))
+			refund := paymentapp.NewRefundPayment(store)
+			runs, charged := 0, false
+			err := store.Do(t.Context(), func(tx paymentapp.Tx) error {
+				known, err := tx.Payments(t.Context(), "ord_1")
+				if err != nil {
+					return err
+				}
+				if runs++; runs == 1 {
+					if err := refund.Handle(t.Context(), &messages.RefundPayment{OrderID: "ord_1"}); err != nil {
+						return err
+					}
+				}
+				if charged = known["ord_1"] == nil; !charged {
+					return nil
+				}
+				p, err := payment.Open("ord_1", money.Of(100, money.RestoreCurrency("LKR")), "pm_card_ok", nil)
+				if err != nil {
+					return err
+				}
+				tx.Keep(p)
+				tx.Intend(intent.New("ord_1", intent.Capture))
+				return nil
+			})
+			if err != nil || charged {
+				t.Errorf("an order whose payment was undone is charged: %v", err)
+			}
+			if n := count(t, db, "SELECT count(*) FROM intents"); n != 0 {
+				t.Errorf("%d captures are intended", n)
+			}
+		})
+	})
+}
+
 func TestAnIntentIsHandedOverAfterTheCommitAndSettledOnce(t *testing.T) {
 	t.Parallel()
 	adaptertest.EachDatabase(t, "payments", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
@@ -175,6 +257,17 @@ func TestAnIntentIsHandedOverAfterTheCommitAndSettledOnce(t *testing.T) {
 		}
 		if err := settle(held); !errors.Is(err, ErrStale) {
 			t.Fatalf("settled twice: %v", err)
+		}
+		if err := store.Do(t.Context(), func(tx paymentapp.Tx) error {
+			tx.Intend(intent.New("ord_1", intent.Capture))
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case again := <-intents.Committed():
+			t.Fatalf("an act that was done is handed over again: %+v", again)
+		default:
 		}
 	})
 }

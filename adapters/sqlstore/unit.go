@@ -36,6 +36,7 @@ type unit struct {
 type staged struct {
 	table *table
 	rows  [][]any
+	took  int64 // how many of them took effect
 }
 
 // claim writes the inbox row. A message that has one was handled; one that is being handled by
@@ -70,11 +71,12 @@ func (u *unit) stage(t *table, row ...any) {
 
 // flush writes every staged row, one statement a table, and the outbox.
 func (u *unit) flush() error {
-	for _, s := range u.staged {
+	for i, s := range u.staged {
 		n, err := s.table.write(u, s.rows)
 		if err != nil {
 			return fmt.Errorf("write %s: %w", s.table.name, err)
 		}
+		u.staged[i].took = n
 		if s.table.every && n != int64(len(s.rows)) {
 			return fmt.Errorf("write %s: %w", s.table.name, ErrStale)
 		}
@@ -83,6 +85,12 @@ func (u *unit) flush() error {
 		return nil
 	}
 	return u.core.Outbox.Append(u.ctx, u.tx, u.out)
+}
+
+// allTook says whether every row of a table took effect, once the unit is flushed.
+func (u *unit) allTook(t *table) bool {
+	i, ok := u.index[t]
+	return ok && u.staged[i].took == int64(len(u.staged[i].rows))
 }
 
 // committed runs what waits for the commit.
@@ -174,10 +182,6 @@ func (u *unit) headers(ctx context.Context, e messages.Envelope, orderID string)
 	}
 	propagation.TraceContext{}.Inject(ctx, propagation.MapCarrier(h))
 	return h
-}
-
-func (u *unit) get(dest any, query string, args ...any) error {
-	return u.tx.GetContext(u.ctx, dest, u.tx.Rebind(query), args...)
 }
 
 // in runs a SELECT whose ? stands for a set.

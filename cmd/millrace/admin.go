@@ -36,7 +36,7 @@ func (w where) openDatabase(ctx context.Context, c *config.Config, schema string
 		return nil, fmt.Errorf("there is no data in %s: run `millrace up` first, name its folder with --data, or set POSTGRES_HOST", w.folder())
 	}
 	if readOnly {
-		return sqldb.OpenSQLiteReadOnly(path)
+		return sqldb.OpenSQLiteReadOnly(path), nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err

@@ -141,7 +141,7 @@ func (s *stack) embed(_ context.Context, c *config.Config, o upOptions) error {
 		}
 		s.process.closeLast(mail.Close)
 		c.SMTP.Host, c.SMTP.Port, c.SMTP.User = loopback, o.BasePort+smtpPort, ""
-		s.mailbox = mailbox(mail)
+		s.mailbox = mailbox(mail, logger)
 	}
 	if c.PSPURL == "" {
 		sim, err := simulator.Open(filepath.Join(o.Data, "psp"), simulator.Options{Log: logger})
@@ -237,11 +237,11 @@ func printReady(out *os.File, o upOptions, c *config.Config) {
 }
 
 // mailbox shows what the mail sink received.
-func mailbox(mail *embedded.Mail) http.Handler {
+func mailbox(mail *embedded.Mail, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		items, err := mail.Mailbox(r.URL.Query().Get("orderId"))
 		if err != nil {
-			slog.WarnContext(r.Context(), "mailbox", "error", err)
+			logger.WarnContext(r.Context(), "mailbox", "error", err)
 			http.Error(w, "the mailbox cannot be read", http.StatusInternalServerError)
 			return
 		}

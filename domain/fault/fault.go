@@ -99,7 +99,7 @@ func Find(err error) (*Fault, bool) {
 
 // All gives every fault in err's tree, in order: a request can be wrong in several places.
 func All(err error) []*Fault {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself, node by node
 	case nil:
 		return nil
 	case *Fault:

@@ -137,7 +137,7 @@ func (a api) do(request *http.Request) ([]byte, string, error) {
 		}
 		return nil, "", fmt.Errorf("nothing answers at %s: start it with `millrace up`, or say with --url where it is: %w", a.base, err)
 	}
-	defer answer.Body.Close() //nolint:errcheck // only read from
+	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, 16<<20))
 	if err != nil {
 		return nil, "", fmt.Errorf("the answer of %s broke off, try again: %w", a.base, err)

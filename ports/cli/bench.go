@@ -48,7 +48,9 @@ books are right is "millrace verify --settled"'s affair.`,
 			return err
 		}
 		l.api, l.now = at(), p.Now
-		l.api.http = benchClient(l.concurrency)
+		if p.ownHTTP {
+			l.api.http = benchClient(l.concurrency)
+		}
 		if u, err := url.Parse(l.api.base); err == nil && !isLoopback(u.Hostname()) {
 			fmt.Fprintf(p.Stderr, "%s is another machine: confirm latencies are right only if its clock and this one agree\n", u.Host)
 		}

@@ -123,7 +123,8 @@ func Run(ctx context.Context, args []string, d Deps) int {
 // program is one run.
 type program struct {
 	Deps
-	json bool // of the flag --json
+	ownHTTP bool // no client was handed in
+	json    bool // of the flag --json
 }
 
 func newProgram(d Deps) *program {
@@ -133,7 +134,8 @@ func newProgram(d Deps) *program {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	if d.HTTP == nil {
+	ownHTTP := d.HTTP == nil
+	if ownHTTP {
 		d.HTTP = &http.Client{Timeout: 15 * time.Second}
 	}
 	if d.Terminal == nil {
@@ -142,5 +144,5 @@ func newProgram(d Deps) *program {
 			return ok && term.IsTerminal(int(f.Fd()))
 		}
 	}
-	return &program{Deps: d}
+	return &program{Deps: d, ownHTTP: ownHTTP}
 }

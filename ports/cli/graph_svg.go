@@ -3,26 +3,30 @@ package cli
 import (
 	"encoding/xml"
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // Measures of the picture, in user units.
 const (
-	boxWidth, boxHeight   = 170, 36
-	columnGap, layerGap   = 330, 130
-	margin, labelLineSize = 40, 14
+	boxWidth, boxHeight = 170, 36
+	columnGap, layerGap = 400, 130
+	margin, labelLine   = 40, 14
 )
 
-// svg draws the graph in layers: every step lies below all that lead to it. The steps on the way
-// forward and their undo share a column, ends stand beside them.
+// svg draws the graph in layers: every step lies below all that lead to it.
 func (g graph) svg() string {
 	at, width, height := g.layout()
 	var out strings.Builder
 	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", width, height)
 	out.WriteString(`<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto-start-reverse">` +
 		`<path d="M0 0L8 4L0 8z" fill="context-stroke"/></marker></defs>` + "\n")
-	for _, b := range g.bundles() {
-		writeBundle(&out, b, at[b.from], at[b.to])
+	bundles := g.bundles()
+	for _, b := range bundles {
+		b.line(&out, at[b.from], at[b.to])
+	}
+	for _, b := range bundles {
+		b.words(&out, at[b.from], at[b.to])
 	}
 	for _, n := range g.Steps {
 		stroke, fill, ink, weight, round := "#888", "#fff", "#222", 1, 3
@@ -46,22 +50,30 @@ func (g graph) svg() string {
 
 type point struct{ x, y int }
 
-// layout gives every step its place: the layer is its y, and within a layer steps go from left to
-// right in the order of the saga's steps. Ends move to the right of everything that is not one.
+// layout gives every step its place: the layer is its y. Steps share a column, ends stand to the
+// right of it, and those that are also reached from far above to the left, where nothing is in the way.
 func (g graph) layout() (at map[string]point, width, height int) {
+	const far, steps, near = 0, 1, 2
 	at = map[string]point{}
-	columns := map[int]int{}
-	most, deepest := 1, 0
+	full := map[point]bool{}
 	for _, n := range g.Steps {
-		column := columns[n.layer]
+		p := point{steps, n.layer}
 		if n.Terminal {
-			column = max(column, 1)
+			p.x = near
+			for _, e := range g.Edges {
+				if e.To == n.Name && n.layer-g.step(e.From).layer > 1 {
+					p.x = far
+				}
+			}
 		}
-		columns[n.layer] = column + 1
-		most, deepest = max(most, column+1), max(deepest, n.layer)
-		at[n.Name] = point{margin + boxWidth/2 + column*columnGap, margin + boxHeight/2 + n.layer*layerGap}
+		for full[p] {
+			p.x++
+		}
+		full[p] = true
+		at[n.Name] = point{margin + boxWidth/2 + p.x*columnGap, margin + boxHeight/2 + p.y*layerGap}
+		width, height = max(width, at[n.Name].x), max(height, at[n.Name].y)
 	}
-	return at, 2*margin + boxWidth + (most-1)*columnGap + columnGap/2, 2*margin + boxHeight + deepest*layerGap
+	return at, width + boxWidth/2 + margin, height + boxHeight/2 + margin
 }
 
 // bundle is all edges between two steps: one line, a label for each.
@@ -86,31 +98,42 @@ func (g graph) bundles() []bundle {
 	return all
 }
 
-// writeBundle draws a curve from the lower edge of one box to the upper edge of the other. One
-// that passes a layer in the same column swings out to the right.
-func writeBundle(out *strings.Builder, b bundle, from, to point) {
-	stroke, weight := "#888", 1
-	for _, taken := range b.taken {
-		if taken {
-			stroke, weight = "#0a7", 3
+// curve leads from the lower edge of one box to the upper edge of another. One that passes a layer
+// swings out: to the right within a column, and otherwise over to the other column at once.
+func curve(from, to point) (path string, middle point) {
+	x1, y1, x2, y2 := from.x, from.y+boxHeight/2, to.x, to.y-boxHeight/2
+	c1, c2 := x1, x2
+	if to.y-from.y > layerGap {
+		c1 = x2
+		if x1 == x2 {
+			c1, c2 = x1+boxWidth, x2+boxWidth
 		}
 	}
-	x1, y1, x2, y2 := from.x, from.y+boxHeight/2, to.x, to.y-boxHeight/2
-	swing := 0
-	if x1 == x2 && to.y-from.y > layerGap {
-		swing = boxWidth
-	}
 	bend := (y2 - y1) / 2
-	fmt.Fprintf(out, `<path d="M%d %dC%d %d %d %d %d %d" fill="none" stroke="%s" stroke-width="%d" marker-end="url(#tip)"/>`+"\n",
-		x1, y1, x1+swing, y1+bend, x2+swing, y2-bend, x2, y2, stroke, weight)
-	// A point of the curve (de Casteljau at 1/2), and the labels one below the other beside it.
-	x, y := (x1+3*(x1+swing)+3*(x2+swing)+x2)/8+6, (y1+y2)/2-(len(b.labels)-1)*labelLineSize/2
+	// The middle is where the curve's parameter is 1/2 (de Casteljau).
+	return fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x1, y1, c1, y1+bend, c2, y2-bend, x2, y2), point{(x1 + 3*c1 + 3*c2 + x2) / 8, (y1 + y2) / 2}
+}
+
+func (b bundle) line(out *strings.Builder, from, to point) {
+	stroke, weight := "#888", 1
+	if slices.Contains(b.taken, true) {
+		stroke, weight = "#0a7", 3
+	}
+	path, _ := curve(from, to)
+	fmt.Fprintf(out, `<path d="%s" fill="none" stroke="%s" stroke-width="%d" marker-end="url(#tip)"/>`+"\n", path, stroke, weight)
+}
+
+// words puts the labels one below the other beside the line's middle.
+func (b bundle) words(out *strings.Builder, from, to point) {
+	_, middle := curve(from, to)
+	y := middle.y - (len(b.labels)-1)*labelLine/2
 	for i, label := range b.labels {
-		ink := "#555"
+		ink := "#444"
 		if b.taken[i] {
 			ink = "#075"
 		}
-		fmt.Fprintf(out, `<text x="%d" y="%d" fill="%s" font-size="10">%s</text>`+"\n", x, y+i*labelLineSize, ink, escaped(label))
+		fmt.Fprintf(out, `<text x="%d" y="%d" fill="%s" font-size="10" stroke="#fff" stroke-width="3" paint-order="stroke">%s</text>`+"\n",
+			middle.x+6, y+i*labelLine, ink, escaped(label))
 	}
 }
 

@@ -167,12 +167,12 @@ func (p *program) orderWatch() *cobra.Command {
 	return c
 }
 
-// follow polls an order until it has ended, and hands every change to each. A gateway that is away
-// for a moment is asked again.
+// follow polls an order until it has ended, and hands every change to each. A gateway that goes
+// away for a few seconds is asked again.
 func (p *program) follow(ctx context.Context, a api, id string, each func(shown) error) (shown, []byte, error) {
-	const poll = 200 * time.Millisecond
+	const poll, patience = 200 * time.Millisecond, 25
 	var tag string
-	for failed := 0; ; {
+	for failed := patience; ; { // the first answer must come
 		order, raw, newTag, err := a.order(ctx, id, tag)
 		var refusal *problem
 		switch {
@@ -183,7 +183,7 @@ func (p *program) follow(ctx context.Context, a api, id string, each func(shown)
 			}
 		case err == nil: // as it was
 			failed = 0
-		case errors.As(err, &refusal) && refusal.status < 500, failed == 25:
+		case errors.As(err, &refusal) && refusal.status < 500, failed == patience:
 			return shown{}, nil, err
 		default:
 			failed++

@@ -141,7 +141,8 @@ func (p *program) printHistory(h audit.History) {
 		chain = word("BROKEN at entry %d: %s", h.Chain.BrokenAt, h.Chain.Why).in(red)
 	}
 	rows := [][]cell{
-		{word("order").in(faint), word("%s", s.OrderID), word("%s", s.Status).in(statusColour(s.Status)), word("%s", s.Reason)},
+		{word("order").in(faint), word("%s", s.OrderID), word("%s", s.Status).in(statusColour(s.Status))},
+		{word("reason").in(faint), word("%s", dash(s.Reason))},
 		{word("state").in(faint), word("%s", s.State).in(statusColour(s.State)), word("since %s", moment(s.EnteredAt))},
 		{word("definition").in(faint), word("%d", s.Definition), word("version %d", s.Version)},
 		{word("chain").in(faint), chain},

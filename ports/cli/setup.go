@@ -169,7 +169,7 @@ func (p *program) healthcheck() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("healthcheck: nothing answers at %s: %w", url, err)
 			}
-			defer answer.Body.Close() //nolint:errcheck // only read from
+			defer answer.Body.Close()
 			if answer.StatusCode != http.StatusOK {
 				return fmt.Errorf("healthcheck: %s answers %s", url, answer.Status)
 			}

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/gin-gonic/gin"
 	"gopkg.in/yaml.v3"
@@ -22,11 +23,14 @@ func documents(e *gin.Engine) {
 		c.Header("Cache-Control", "no-cache")
 		c.Data(http.StatusOK, "application/yaml", api.OpenAPI)
 	})
-	page, err := renderContract(api.OpenAPI)
-	if err != nil { // a test proves that it can be rendered
-		page = "<p>The contract is at <a href=\"/openapi.yaml\">/openapi.yaml</a>.</p>"
-	}
-	answer(e, "/docs", func(c *gin.Context) { sendHTML(c, "Millrace: the API", page) })
+	page := sync.OnceValue(func() string { // few services are ever asked for it
+		page, err := renderContract(api.OpenAPI)
+		if err != nil { // a test proves that it can be rendered
+			return `<p>The contract is at <a href="/openapi.yaml">/openapi.yaml</a>.</p>`
+		}
+		return page
+	})
+	answer(e, "/docs", func(c *gin.Context) { sendHTML(c, "Millrace: the API", page()) })
 }
 
 // document is what the page shows of the contract.
@@ -86,18 +90,18 @@ func renderContract(contract []byte) (string, error) {
 	return b.String(), nil
 }
 
-func (d tree) call(method, path string, call tree) docCall {
+func (t tree) call(method, path string, call tree) docCall {
 	c := docCall{
 		Method: strings.ToUpper(method), Path: path,
 		Summary: call.text("summary"), Description: call.text("description"),
 		Body: call.child("requestBody").child("content").source(),
 	}
 	for _, p := range call.at("parameters").Content {
-		param := d.resolve(tree{p})
+		param := t.resolve(tree{p})
 		c.Parameters = append(c.Parameters, docRow{param.text("name"), param.text("in"), param.text("description")})
 	}
 	call.each("responses", func(status string, response tree) {
-		response = d.resolve(response)
+		response = t.resolve(response)
 		var types []string
 		response.each("content", func(kind string, _ tree) { types = append(types, kind) })
 		c.Answers = append(c.Answers, docRow{status, strings.Join(types, ", "), response.text("description")})

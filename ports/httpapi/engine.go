@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"time"
@@ -85,4 +86,14 @@ func newEngine(s Service) *gin.Engine {
 func answer(r gin.IRoutes, path string, h gin.HandlerFunc) {
 	r.GET(path, h)
 	r.HEAD(path, h)
+}
+
+// sendJSON answers with one of the contract's models.
+func sendJSON(c *gin.Context, status int, model any) {
+	body, err := json.Marshal(model)
+	if err != nil { // models hold nothing that cannot be encoded
+		c.AbortWithStatus(http.StatusInternalServerError)
+		return
+	}
+	c.Data(status, jsonType, body)
 }

@@ -83,7 +83,7 @@ func (h *Health) ready(c *gin.Context) {
 		status = http.StatusServiceUnavailable
 	}
 	c.Header("Cache-Control", "no-store")
-	c.JSON(status, state)
+	sendJSON(c, status, state)
 }
 
 func live(c *gin.Context) { c.Data(http.StatusOK, jsonType, []byte(`{"status":"ok"}`)) }

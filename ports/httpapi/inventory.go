@@ -49,7 +49,7 @@ func (s stock) ListStock(c *gin.Context) {
 	for i, l := range all {
 		list.Items[i] = levelJSON(l)
 	}
-	c.JSON(http.StatusOK, list)
+	sendJSON(c, http.StatusOK, list)
 }
 
 // GetStock answers GET /api/v1/stock/{sku}.
@@ -59,7 +59,7 @@ func (s stock) GetStock(c *gin.Context, sku string) {
 		s.write(c, err)
 		return
 	}
-	c.JSON(http.StatusOK, levelJSON(l))
+	sendJSON(c, http.StatusOK, levelJSON(l))
 }
 
 func levelJSON(l inventory.Level) contract.StockLevel {

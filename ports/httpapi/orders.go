@@ -125,7 +125,7 @@ func (s orders) CancelOrder(c *gin.Context, orderID string) {
 	}
 	c.Header("Location", orderPath(orderID))
 	c.Header("Cache-Control", "no-store")
-	c.JSON(http.StatusAccepted, contract.OrderAccepted{OrderId: orderID, Status: contract.OrderStatus(status.String())})
+	sendJSON(c, http.StatusAccepted, contract.OrderAccepted{OrderId: orderID, Status: contract.OrderStatus(status.String())})
 }
 
 // GetOrder answers GET /api/v1/orders/{orderId}.
@@ -147,7 +147,7 @@ func (s orders) GetOrder(c *gin.Context, orderID string) {
 		c.Status(http.StatusNotModified)
 		return
 	}
-	c.JSON(http.StatusOK, orderJSON(o))
+	sendJSON(c, http.StatusOK, orderJSON(o))
 }
 
 // ListOrders answers GET /api/v1/orders.
@@ -163,7 +163,7 @@ func (s orders) ListOrders(c *gin.Context) {
 		return
 	}
 	c.Header("Cache-Control", "private, no-cache")
-	c.JSON(http.StatusOK, pageJSON(page, more))
+	sendJSON(c, http.StatusOK, pageJSON(page, more))
 }
 
 func orderPath(id string) string { return "/api/v1/orders/" + id }

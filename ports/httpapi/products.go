@@ -25,7 +25,7 @@ func (s products) ListProducts(c *gin.Context) {
 	for i, p := range all {
 		list.Items[i] = productJSON(p)
 	}
-	c.JSON(http.StatusOK, list)
+	sendJSON(c, http.StatusOK, list)
 }
 
 // GetProduct answers GET /api/v1/products/{sku}.
@@ -35,7 +35,7 @@ func (s products) GetProduct(c *gin.Context, sku string) {
 		s.write(c, err)
 		return
 	}
-	c.JSON(http.StatusOK, productJSON(p))
+	sendJSON(c, http.StatusOK, productJSON(p))
 }
 
 func productJSON(p ordering.Product) contract.Product {

@@ -43,8 +43,8 @@ func newProxy(s Service, service string, at *url.URL, transport http.RoundTrippe
 			s.Propagator.Inject(r.In.Context(), propagation.HeaderCarrier(r.Out.Header))
 		},
 		ModifyResponse: func(r *http.Response) error {
-			for name := range securityHeaders() {
-				r.Header.Del(name) // they are set at the door already
+			for _, header := range securityHeaders {
+				r.Header.Del(header.name) // they are set at the door already
 			}
 			return nil
 		},
@@ -66,9 +66,9 @@ func private(h http.Header) {
 
 // answerFor answers for a service that did not. A connection that was never made has carried
 // nothing; of anything else nobody knows how far it came.
-func (p problems) answerFor(service string, w http.ResponseWriter, r *http.Request, err error) {
+func (w problems) answerFor(service string, rw http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(r.Context().Err(), context.Canceled) {
-		w.WriteHeader(clientGone)
+		rw.WriteHeader(clientGone)
 		return
 	}
 	code, detail := "upstream_failed", service+" broke its answer off"
@@ -80,8 +80,8 @@ func (p problems) answerFor(service string, w http.ResponseWriter, r *http.Reque
 		code, detail = "upstream_timeout", service+" did not answer in time"
 	}
 	a, _ := adviceOf(code)
-	p.log.WarnContext(r.Context(), "a service did not answer", "service", service, "code", code, "error", err, "traceId", traceID(r.Context()))
-	p.send(w, r, contract.Problem{Type: "/problems/" + code, Title: a.title, Status: a.status, Detail: detail, Code: code})
+	w.log.WarnContext(r.Context(), "a service did not answer", "service", service, "code", code, "error", err, "traceId", traceID(r.Context()))
+	w.send(rw, r, contract.Problem{Type: "/problems/" + code, Title: a.title, Status: a.status, Detail: detail, Code: code})
 }
 
 // buffers lends the proxy what it copies answers through.

@@ -47,6 +47,8 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logge
 	if err != nil {
 		err = errors.Join(fmt.Errorf("shut %s down: %w", ln.Addr(), err), server.Close())
 	}
-	<-ended // always http.ErrServerClosed by now
+	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serve %s: %w", ln.Addr(), served))
+	}
 	return err
 }

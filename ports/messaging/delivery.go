@@ -56,7 +56,8 @@ type deliveryKey struct{}
 
 // deliveryOf finds what receive put there; every other middleware runs inside it.
 func deliveryOf(msg *message.Message) *delivery {
-	return msg.Context().Value(deliveryKey{}).(*delivery)
+	d, _ := msg.Context().Value(deliveryKey{}).(*delivery)
+	return d
 }
 
 // receive reads the envelope and tells the unit of work what led to it.

@@ -132,7 +132,10 @@ type envelopes struct{}
 var _ cqrs.CommandEventMarshaler = envelopes{}
 
 // Name is the type on the wire.
-func (envelopes) Name(m any) string { return m.(messages.Message).Name() }
+func (envelopes) Name(m any) string {
+	typed, _ := m.(messages.Message) // Watermill hands back what NewEvent and NewCommand gave it
+	return typed.Name()
+}
 
 // NameFromMessage is the type that the envelope names.
 func (envelopes) NameFromMessage(msg *message.Message) string { return deliveryOf(msg).envelope.Type }

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -65,16 +64,17 @@ func (n *Intents) settle(ctx context.Context, in intent.Intent, err error) (outc
 	if err == nil {
 		return outcomeDone
 	}
+	log := n.opts.Logger.With("intent", in.ID, "attempt", in.Attempts, "code", fault.CodeOf(err))
 	switch fault.KindOf(err) {
 	case fault.Conflict: // somebody else settled it, or a claim will find it again
-		n.log(ctx, slog.LevelDebug, "an intent was settled by somebody else", in, err)
+		log.DebugContext(ctx, "an intent was settled or claimed by somebody else", "error", err)
 		return outcomeConflict
 	case fault.Invalid, fault.NotFound: // it stays wrong: a person has to look
-		n.log(ctx, slog.LevelError, "an intent can never be carried out and is given up", in, err)
+		log.ErrorContext(ctx, "an intent can never be carried out and is given up", "error", err)
 		n.bury(ctx, in, err)
 		return outcomeBuried
 	default: // away, or a mistake of ours: the outcome is unknown, and the next attempt asks by key
-		n.log(ctx, slog.LevelWarn, "an intent is tried again later", in, err)
+		log.WarnContext(ctx, "an intent is tried again later", "error", err)
 		wait := intent.Backoff(in.Attempts)
 		n.postpone(ctx, in, wait+upTo(wait/4), err)
 		return outcomePostponed
@@ -85,10 +85,6 @@ func (n *Intents) bury(ctx context.Context, in intent.Intent, cause error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.opts.Deadline)
 	defer cancel()
 	if err := n.store.Bury(ctx, in, cause); err != nil {
-		n.log(ctx, slog.LevelWarn, "an intent could not be given up; it is tried again when its lease is over", in, err)
+		n.opts.Logger.WarnContext(ctx, "an intent could not be given up; it is tried again when its lease is over", "intent", in.ID, "error", err)
 	}
-}
-
-func (n *Intents) log(ctx context.Context, level slog.Level, text string, in intent.Intent, err error) {
-	n.opts.Logger.Log(ctx, level, text, "intent", in.ID, "attempt", in.Attempts, "code", fault.CodeOf(err), "error", err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -186,11 +187,12 @@ func (c *clock) Due(_ context.Context, n int) ([]engine.DueTimer, error) {
 	}
 	var due []engine.DueTimer
 	for timer, at := range c.timers {
-		if len(due) < n && !at.After(time.Now()) {
+		if !at.After(time.Now()) {
 			due = append(due, timer)
 		}
 	}
-	return due, nil
+	slices.SortFunc(due, func(a, b engine.DueTimer) int { return c.timers[a].Compare(c.timers[b]) })
+	return due[:min(n, len(due))], nil
 }
 
 func (c *clock) NextDue(context.Context) (time.Duration, bool, error) {

@@ -171,25 +171,25 @@ func (n *Intents) sweepAll(ctx, acts context.Context) {
 
 const (
 	largestClaim  = 256
-	smallestClaim = 16 // so that a kind whose queue is full does not keep the others from being swept
+	smallestClaim = 16 // with less room than this a kind counts as full
 )
 
-// sweep claims until nothing is due. What finds no room is put off, so that it is not in the way
-// of other kinds in the next claim.
+// sweep claims until nothing is due, as much at once as there is room for. When a kind is full,
+// what it cannot take is claimed all the same: its lease keeps it out of the way of other kinds,
+// and it is found again when that is over.
 func (n *Intents) sweep(ctx, acts context.Context) error {
 	for ctx.Err() == nil {
-		want := min(max(n.room(), smallestClaim), largestClaim)
+		want := min(n.room(), largestClaim)
+		if want < smallestClaim {
+			want = largestClaim
+		}
 		claimed, err := n.claim(ctx, want)
 		if err != nil {
 			return err
 		}
 		for _, in := range claimed {
-			switch {
-			case n.accept(acts, in):
-			case ctx.Err() != nil:
+			if !n.accept(acts, in) && ctx.Err() != nil {
 				n.postpone(ctx, in, 0, errGrace)
-			default:
-				n.postpone(ctx, in, 5*n.opts.Sweep, errNoRoom)
 			}
 		}
 		if len(claimed) < want {

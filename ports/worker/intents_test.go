@@ -250,6 +250,27 @@ func TestAnIntentThatWaitedLongerThanItsLeaseIsCarriedOutWithTheNewClaim(t *test
 	})
 }
 
+func TestAnActThatOutlivedItsLeaseIsCarriedOutAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		start, tries := time.Now(), []time.Duration{}
+		n := NewIntents(m, only(intent.Capture, func(_ context.Context, in intent.Intent) error {
+			if tries = append(tries, time.Since(start)); len(tries) == 1 {
+				time.Sleep(lease + 5*time.Second) // meanwhile a sweep claims it again, so this attempt cannot settle it
+			}
+			return m.settle(in)
+		}), IntentOptions{Deadline: time.Minute})
+		defer run(t, n.Run)()
+		m.commit("ord_1", intent.Capture)
+		time.Sleep(2 * lease)
+		synctest.Wait()
+		if len(m.unsettled()) > 0 || len(tries) != 2 || tries[1] != lease+5*time.Second {
+			t.Errorf("tried at %v, unsettled: %v", tries, m.unsettled())
+		}
+	})
+}
+
 func TestTheEndWaitsForActsInHandAndGivesBackWhatOnlyWaited(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

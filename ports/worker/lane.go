@@ -3,12 +3,8 @@ package worker
 import (
 	"context"
 
-	"millrace/domain/fault"
 	"millrace/domain/intent"
 )
-
-// errNoRoom puts off an intent whose kind has a full queue, or is not known to this build.
-var errNoRoom = fault.New(fault.Unavailable, "no_room", "the worker has no room, or no code, for this kind of intent")
 
 // lane is the bulkhead of one kind: how many acts run, and which intents wait for a slot.
 type lane struct {
@@ -23,7 +19,7 @@ type ticket struct {
 	newer   *intent.Intent // claimed again while it ran: the running attempt can no longer settle it
 }
 
-// accept takes an intent to its lane and says whether there was room. An intent that is here
+// accept takes an intent to its lane and says whether there was room, and code, for it. An intent that is here
 // already is not taken twice: one that waits gets the newer claim, without which it could not be
 // settled, and one that runs is run once more with it.
 func (n *Intents) accept(acts context.Context, in intent.Intent) bool {

@@ -45,9 +45,9 @@ func (o *outage) report(ctx context.Context, err error) {
 	switch {
 	case err != nil && o.since.IsZero():
 		o.since = time.Now()
-		o.logger.WarnContext(ctx, o.what+" fails; it is tried again until it works", "error", err)
+		o.logger.WarnContext(ctx, "something fails; it is tried again until it works", "what", o.what, "error", err)
 	case err == nil && !o.since.IsZero():
-		o.logger.InfoContext(ctx, o.what+" works again", "after", time.Since(o.since).Round(time.Millisecond))
+		o.logger.InfoContext(ctx, "it works again", "what", o.what, "after", time.Since(o.since).Round(time.Millisecond))
 		o.since = time.Time{}
 	}
 }

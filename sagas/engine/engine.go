@@ -171,7 +171,7 @@ func (e *Engine) journal(tx Tx, i *Instance, m messages.Message, cause messages.
 	entry.MessageID, entry.Type, entry.Payload = cause.MessageID, m.Name(), payload
 	entry.Topic, entry.Partition, entry.Offset = cause.Topic, cause.Partition, cause.Offset
 	entry.Definition, entry.Build, entry.Before, entry.After = i.Definition, e.build, was, is
-	if entry.Hash, err = chain(i.JournalHash, entry); err != nil {
+	if entry.Hash, err = Chain(i.JournalHash, entry); err != nil {
 		return err
 	}
 	i.JournalSeq, i.JournalHash = entry.Seq, entry.Hash
@@ -187,7 +187,7 @@ func (e *Engine) journalFailure(ctx context.Context, m messages.Message, cause m
 	return e.work.Do(messages.WithCause(ctx, attempt), func(tx Tx) error {
 		i, err := load(ctx, tx, m.Order())
 		if err != nil {
-			return nil // nothing to write it to; the failure itself is returned
+			return nil //nolint:nilerr // there is nothing to write it to; the failure itself is returned
 		}
 		entry := Entry{Outcome: OutcomeFailed, Sent: []Sent{}, Error: failure.Error()}
 		if err := e.journal(tx, i, m, cause, i.State, entry, now); err != nil {

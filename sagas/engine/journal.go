@@ -50,9 +50,9 @@ type Timers struct {
 	Cleared []saga.Timer `json:"cleared"`
 }
 
-// chain gives the hash of an entry behind the hash of the one before it: SHA-256 of both, where
-// the entry is its JSON without the hash.
-func chain(previous string, e Entry) (string, error) {
+// Chain gives the hash of an entry behind the hash of the one before it, which is empty for the
+// first: SHA-256 of both, where the entry is its JSON without the hash.
+func Chain(previous string, e Entry) (string, error) {
 	text, err := json.Marshal(e)
 	if err != nil {
 		return "", fmt.Errorf("encode journal entry: %w", err)

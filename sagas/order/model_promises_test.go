@@ -44,7 +44,7 @@ func brokenByDelivery(s delivery) string {
 	d, after := s.decision, s.decision.State
 	idle := len(d.Send)+len(d.SetTimers)+len(d.ClearTimers)+len(d.Timeline) == 0
 	moved := !sameState(s.before, after)
-	_, timer := s.in.Message.(TimedOut)
+	timedOut, timer := s.in.Message.(TimedOut)
 	ends := after.Step.Terminal() && !s.before.Step.Terminal()
 	completed := slices.ContainsFunc(d.Send, func(m messages.Message) bool { return m.Name() == orderCompleted })
 	switch {
@@ -59,7 +59,7 @@ func brokenByDelivery(s delivery) string {
 		return completedOnce
 	case s.before.Reason != "" && after.Reason != s.before.Reason:
 		return reasonStays
-	case timer && (moved || !idle) && !s.lane.runs(s.in.Message.(TimedOut).Timer):
+	case timer && (moved || !idle) && !s.lane.runs(timedOut.Timer):
 		return clearedTimer
 	}
 	return noPromise

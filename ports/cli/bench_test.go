@@ -1,0 +1,98 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"millrace/ports/cli"
+)
+
+type benchReport struct {
+	Orders, Accepted, Completed, Failed   int
+	AcceptedPerSecond, CompletedPerSecond float64
+	Accept, Confirm                       struct{ P50, P90, P99 float64 }
+}
+
+// bench runs a load against a fake gateway, in the test's own time.
+func bench(t *testing.T, f *fakeAPI, args ...string) (benchReport, int, string) {
+	t.Helper()
+	var out, words bytes.Buffer
+	code := cli.Run(context.Background(), append([]string{"bench", "--json", "--url", "http://gateway.invalid"}, args...), cli.Deps{
+		Stdout: &out, Stderr: &words, HTTP: &http.Client{Transport: f},
+	})
+	var r benchReport
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil && out.Len() > 0 {
+		t.Fatal(err)
+	}
+	return r, code, words.String()
+}
+
+func TestLatencyIsExactHoweverSeldomItIsLookedAt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, code, words := bench(t, &fakeAPI{accepting: 10 * time.Millisecond, ending: 33 * time.Millisecond}, "--orders", "300", "--concurrency", "7")
+		if code != cli.Done || r.Completed != 300 || r.Failed != 0 {
+			t.Fatalf("%+v, exit %d: %s", r, code, words)
+		}
+		if r.Accept.P50 != 10 || r.Accept.P99 != 10 || r.Confirm.P50 != 43 || r.Confirm.P99 != 43 {
+			t.Errorf("%+v", r)
+		}
+		if r.AcceptedPerSecond < 690 || r.AcceptedPerSecond > 710 { // 7 at a time, 10 ms each
+			t.Errorf("accepted %v/s", r.AcceptedPerSecond)
+		}
+	})
+}
+
+// A system that stands still must not look fast because nobody asked it meanwhile.
+func TestWithARateLatencyCountsFromWhenTheOrderShouldHaveBegun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, code, words := bench(t, &fakeAPI{accepting: 300 * time.Millisecond}, "--orders", "10", "--concurrency", "1", "--rate", "10")
+		// The n-th should begin at n × 100 ms and is answered at (n+1) × 300.
+		if code != cli.Done || r.Accept.P99 != 9*200+300 || r.Accept.P50 != 4*200+300 || r.Confirm.P99 != 9*200+300 {
+			t.Errorf("%+v, exit %d: %s", r, code, words)
+		}
+	})
+}
+
+func TestMaxOpenBoundsTheOrdersUnderWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeAPI{accepting: time.Millisecond, ending: 100 * time.Millisecond}
+		r, code, words := bench(t, f, "--orders", "60", "--concurrency", "20", "--max-open", "5")
+		if code != cli.Done || r.Completed != 60 || f.mostOpen > 5 || f.mostOpen < 4 {
+			t.Errorf("%+v, %d open at once, exit %d: %s", r, f.mostOpen, code, words)
+		}
+	})
+}
+
+func TestABurstIsFollowedPageByPage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeAPI{ending: 3 * time.Second}
+		r, code, words := bench(t, f, "--orders", "1500", "--concurrency", "50")
+		if code != cli.Done || r.Completed != 1500 || r.Confirm.P50 != 3000 {
+			t.Errorf("%+v, exit %d: %s", r, code, words)
+		}
+		if f.lists > 200 {
+			t.Errorf("%s pages were asked for", strconv.Itoa(f.lists))
+		}
+	})
+}
+
+func TestAnOrderThatNeverEndsIsGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		r, code, words := bench(t, &fakeAPI{}, "--orders", "4", "--concurrency", "2", "--max-open", "3", "--payment", "pm_never", "--patience", "5s")
+		if code != cli.Found || r.Accepted != 3 || r.Failed != 4 || r.Completed != 0 || time.Since(began) > 6*time.Second {
+			t.Errorf("%+v, exit %d: %s", r, code, words)
+		}
+	})
+}

@@ -1,0 +1,129 @@
+package cli_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http/httptest"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"millrace/app/audit"
+	"millrace/domain/fault"
+	"millrace/ports/cli"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"millrace": func() { os.Exit(cli.Run(context.Background(), os.Args[1:], fakeDeps())) }})
+}
+
+// Each script in testdata is a conversation with the command line. $URL is a gateway.
+func TestTheCommandLineAnswersAsTheScriptsSay(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			server := httptest.NewServer(&fakeAPI{ending: time.Millisecond})
+			e.Defer(server.Close)
+			e.Setenv("URL", server.URL)
+			return nil
+		},
+	})
+}
+
+// fakeDeps says what it was called with.
+func fakeDeps() cli.Deps {
+	say := func(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
+	return cli.Deps{
+		Version: "v1.2.3", Stdout: os.Stdout, Stderr: os.Stderr,
+		Up: func(_ context.Context, o cli.UpOptions) error {
+			say("up %s %d %d %s", o.Data, o.BasePort, o.KafkaPort, o.LogFormat)
+			return nil
+		},
+		Serve: func(_ context.Context, service string) error { say("serve %s", service); return nil },
+		Migrate: func(_ context.Context, direction string, where cli.Where, out io.Writer, asJSON bool) error {
+			fmt.Fprintf(out, "migrate %s %q %t\n", direction, where.Data, asJSON)
+			return nil
+		},
+		Seed: func(context.Context, cli.Where) error {
+			return errors.New("seed: no database:\nrun `millrace migrate up` first")
+		},
+		PSP: func(_ context.Context, addr, dir string) error { say("psp %s %s", addr, dir); return nil },
+		Doctor: func(_ context.Context, where cli.Where) ([]cli.Finding, error) {
+			if where.Data == "fine" {
+				return []cli.Finding{{Check: "database", State: "ok", Detail: "answers"}, {Check: "kafka", State: "warn", Detail: "no TLS"}}, nil
+			}
+			return []cli.Finding{{Check: "kafka", State: "fail", Detail: "does not answer", Mend: "set KAFKA_BROKERS"}}, nil
+		},
+		Config: func() ([]cli.Setting, error) {
+			return []cli.Setting{{Name: "POSTGRES_PASSWORD", Value: "***", Source: "environment"}}, nil
+		},
+		Verify: fakeVerify,
+		Sagas: func(context.Context, cli.Where) (cli.Sagas, func() error, error) {
+			return fakeSagas{}, func() error { return nil }, nil
+		},
+	}
+}
+
+func fakeVerify(_ context.Context, where cli.Where, settled bool) (audit.Report, error) {
+	r := audit.Report{OK: true, Orders: audit.Orders{Total: 3, Confirmed: 2, Failed: 1}, Invariants: []audit.Invariant{
+		{Name: audit.StockConserved, OK: true, Checked: 5, Violations: []string{}},
+	}}
+	switch {
+	case where.Data == "gone":
+		return r, fault.New(fault.Unavailable, "database_unavailable", "the database is not reachable")
+	case where.Data == "refused":
+		return r, cli.WithCode(cli.Refused, errors.New("not in production"))
+	case settled:
+		r.OK = false
+		r.Invariants = append(r.Invariants, audit.Invariant{Name: audit.NothingPending, Checked: 4, Broken: 12, Violations: []string{"ord_1: it waits"}})
+	}
+	return r, nil
+}
+
+type fakeSagas struct{}
+
+func (fakeSagas) List(_ context.Context, q audit.Query) (audit.Sagas, error) {
+	at := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
+	if q.Status == "FAILED" {
+		return audit.Sagas{Items: []audit.Saga{}, States: map[string]int{}}, nil
+	}
+	return audit.Sagas{
+		Items: []audit.Saga{{OrderID: "ord_1", UserID: "usr_001", Status: "PROCESSING", State: "awaiting_payment", Currency: "LKR", Total: 100,
+			Definition: 1, Version: 1, PlacedAt: at, EnteredAt: at, Stuck: true}},
+		Total: 7, States: map[string]int{"confirmed": 6, "awaiting_payment": 1},
+	}, nil
+}
+
+func (fakeSagas) Show(_ context.Context, id string) (audit.History, error) {
+	if id == "ord_none" {
+		return audit.History{}, fault.New(fault.NotFound, "saga_not_found", "there is no order with that id: `millrace saga list` shows those there are")
+	}
+	at := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
+	h := audit.History{
+		Saga: audit.Saga{OrderID: id, Status: "CANCELLED", State: "cancelled", Reason: "cancelled_by_user", Definition: 1, Version: 4, EnteredAt: at},
+		Journal: []audit.Entry{
+			{Seq: 1, At: at, Type: "OrderCancelRequested", Outcome: "held", From: "new", To: "new"},
+			{Seq: 2, At: at, Type: "OrderCreated", Outcome: "applied", From: "new", To: "undoing_inventory", Held: []string{"OrderCancelRequested"},
+				Sent: []audit.Sent{{Type: "ReleaseInventory"}}},
+			{Seq: 3, At: at, Type: "InventoryReleased", Outcome: "failed", From: "undoing_inventory", To: "undoing_inventory", Error: "no luck\nat all"},
+			{Seq: 4, At: at, Type: "InventoryReleased", Outcome: "applied", From: "undoing_inventory", To: "undoing_payment"},
+			{Seq: 5, At: at, Type: "PaymentRefunded", Outcome: "applied", From: "undoing_payment", To: "cancelled"},
+		},
+		Timers: []audit.Timer{}, Inside: []byte("{}"), Chain: audit.Chain{OK: true, Entries: 5},
+	}
+	for i := range h.Journal {
+		h.Journal[i].Payload, h.Journal[i].Before, h.Journal[i].After = []byte("{}"), []byte("{}"), []byte("{}")
+		for n := range h.Journal[i].Sent {
+			h.Journal[i].Sent[n].Data = []byte("{}")
+		}
+	}
+	if id == "ord_broken" {
+		h.Chain = audit.Chain{Entries: 5, BrokenAt: 3, Why: "it is missing"}
+	}
+	return h, nil
+}
