@@ -1,0 +1,158 @@
+package e2e
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"millrace/app/messages"
+)
+
+// Ports of a stack, counted from the gateway's, as `millrace up` lays them out.
+const (
+	gatewayPort = iota
+	ordersPort
+	paymentsPort
+	inventoryPort
+	notificationsPort
+	orchestratorPort
+	pspPort
+	mailPort
+	kafkaPort
+	redisPort
+)
+
+// portOf is where each consumer of messages has its HTTP side.
+var portOf = map[string]int{
+	messages.PaymentService: paymentsPort, messages.InventoryService: inventoryPort,
+	messages.NotificationService: notificationsPort, messages.Orchestrator: orchestratorPort,
+}
+
+// stack is a whole system under test. Its two makers are newEmbedded and newReal.
+type stack struct {
+	owner *testing.T // whose end ends the system
+	base  int        // the gateway's port
+	kafka string     // broker
+	redis string
+	data  string // folder of the embedded stack
+	http  *http.Client
+	env   []string // settings of every process
+
+	// launch starts every process with some settings more, which win.
+	launch func(t *testing.T, settings ...string) []*child
+	// letters gives the mails about an order.
+	letters func(t *testing.T, orderID string) []letter
+	// holdInventory keeps the inventory service from writing until release is called.
+	holdInventory func(t *testing.T) (release func())
+
+	running []*child
+	crashed bool // the system was killed: a mail may have come twice, under the same Message-ID
+	strange strange
+}
+
+// letter is one mail, as the mailbox shows it.
+type letter struct {
+	MessageID  string `json:"messageId"`
+	To         string `json:"to"`
+	Subject    string `json:"subject"`
+	OrderID    string `json:"orderId"`
+	Deliveries int    `json:"deliveries"`
+}
+
+func newClient(t *testing.T) *http.Client {
+	t.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Timeout: 20 * time.Second, Transport: transport}
+}
+
+func (s *stack) url(port int, path string) string { return "http://" + at(s.base+port) + path }
+
+// start starts every process and returns when all of them are ready.
+func (s *stack) start(t *testing.T, settings ...string) {
+	t.Helper()
+	s.running = s.launch(t, settings...)
+	await(t, 60*time.Second, "every service is ready", func() bool {
+		for _, c := range s.running {
+			if !c.alive() {
+				t.Fatalf("%s ended at its start:\n%s", c.name, tail(c.stderr.String(), 20))
+			}
+		}
+		for port := gatewayPort; port <= orchestratorPort; port++ {
+			if s.status(port, "/readyz") != http.StatusOK {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// kill ends every process as a crash would.
+func (s *stack) kill() {
+	for _, c := range s.running {
+		_ = c.cmd.Process.Kill()
+	}
+	for _, c := range s.running {
+		c.kill()
+	}
+	s.running, s.crashed = nil, true
+}
+
+// terminate asks every process to end; each must do so in time and well.
+func (s *stack) terminate(t *testing.T) {
+	t.Helper()
+	for _, c := range s.running {
+		c.terminate(t)
+	}
+	s.running = nil
+}
+
+// restart ends the system in order and starts it with other settings.
+func (s *stack) restart(t *testing.T, settings ...string) {
+	t.Helper()
+	s.terminate(t)
+	s.start(t, settings...)
+}
+
+// status is what a GET answers; 0 when nobody does.
+func (s *stack) status(port int, path string) int {
+	res, err := s.http.Get(s.url(port, path))
+	if err != nil {
+		return 0
+	}
+	_, _ = io.Copy(io.Discard, res.Body)
+	_ = res.Body.Close()
+	return res.StatusCode
+}
+
+// verified runs `millrace verify`, which reads what HTTP does not show.
+func (s *stack) verified(t *testing.T) {
+	t.Helper()
+	args := []string{"verify", "--settled", "--json"}
+	if s.data != "" {
+		args = append(args, "--data", s.data)
+	}
+	c := spawn(t, t, s.env, args...)
+	c.ends(t, time.Minute, 0)
+	var report struct {
+		OK         bool
+		Invariants []struct {
+			Name       string
+			OK         bool
+			Violations []string
+		}
+	}
+	if err := json.Unmarshal([]byte(c.stdout.String()), &report); err != nil {
+		t.Errorf("verify says %q: %v", c.stdout, err)
+	}
+	for _, i := range report.Invariants {
+		if !i.OK {
+			t.Errorf("verify: %s is broken: %v", i.Name, i.Violations)
+		}
+	}
+	if !report.OK || len(report.Invariants) == 0 {
+		t.Errorf("verify: ok is %v of %d invariants", report.OK, len(report.Invariants))
+	}
+}
