@@ -69,6 +69,8 @@ var advices = []advice{
 	// our side
 	{"internal", http.StatusInternalServerError, "Something went wrong on our side", "Report the traceId: it finds the cause in the logs. Sending the request again with the same Idempotency-Key is safe."},
 	{"constraint_violation", http.StatusInternalServerError, "Something went wrong on our side", "Report the traceId: it finds the cause in the logs."},
+	{"database_login", http.StatusInternalServerError, "The database refuses the service's login", "Nothing was done. Whoever operates the service must set the right user and password."},
+	{"database_missing", http.StatusInternalServerError, "The service's database is not there", "Nothing was done. Whoever operates the service must make it, or name the right one."},
 	{"timeout", http.StatusServiceUnavailable, "The service did not finish in time", "Send the request again with the same Idempotency-Key: whatever became of the first one, there is one order."},
 	{"database_unavailable", http.StatusServiceUnavailable, "The database is not reachable", "Nothing was done. Wait as long as Retry-After says, then send the request again."},
 	{"database_busy", http.StatusServiceUnavailable, "The database is busy", "Nothing was done. Wait as long as Retry-After says, then send the request again."},

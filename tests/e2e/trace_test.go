@@ -85,7 +85,7 @@ var wayOfAnOrder = []stop{
 	{"send inventory.events", client, "", "create inventory.events"},
 	{"process inventory.events", consumer, group + messages.Orchestrator + ".inventory.events", "create inventory.events"},
 	{"process order.events", consumer, group + messages.NotificationService + ".order.events", "create order.events"},
-	{"intent mail", internal, "", "process inventory.events"}, // which completed the order
+	{"intent mail", internal, "", "process order.events"},
 	{"send smtp", client, "", "intent mail"},
 }
 
