@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -30,6 +31,12 @@ type DB struct {
 type PostgresConfig struct {
 	Host, Port, Database, User, Password, SSLMode string
 	MaxConns                                      int // 0 for 16
+
+	// ByIndex is for services, which only ever read a few rows by key. A plan is kept for as long
+	// as its connection lives; one that was made while a table was empty would read the whole of
+	// it when it is full, until statistics follow. So tables are not to be scanned where an index
+	// can be used.
+	ByIndex bool
 }
 
 // DSN gives the address of one schema as a URL. Sessions wait two seconds at most for a lock, so
@@ -44,7 +51,11 @@ func (c PostgresConfig) DSN(schema string) string {
 		"application_name":                    {"millrace"},
 		"connect_timeout":                     {"5"},
 	}
-	u := url.URL{Scheme: "postgres", User: url.UserPassword(c.User, c.Password), Host: c.Host + ":" + c.Port, Path: "/" + c.Database, RawQuery: query.Encode()}
+	if c.ByIndex {
+		query.Set("enable_seqscan", "off")
+		query.Set("jit", "off") // compiling takes longer than any statement of ours
+	}
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(c.User, c.Password), Host: net.JoinHostPort(c.Host, c.Port), Path: "/" + c.Database, RawQuery: query.Encode()}
 	return u.String()
 }
 
@@ -123,8 +134,8 @@ func (d *DB) InTx(ctx context.Context, fn func(*sqlx.Tx) error) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = tx.Rollback() }() // does nothing after the commit; a panic must not keep the connection
 	if err := fn(tx); err != nil {
-		_ = tx.Rollback()
 		return err
 	}
 	return tx.Commit()

@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"go.opentelemetry.io/otel/trace"
 
 	"millrace/adapters/outbox"
@@ -91,7 +90,7 @@ func (c *Core) do(ctx context.Context, fn func(*unit) error) error {
 
 func (c *Core) once(ctx context.Context, cause messages.Cause, fn func(*unit) error) (*unit, error) {
 	u := &unit{core: c, ctx: ctx, cause: cause, now: c.Now().UTC().Truncate(time.Microsecond)}
-	err := c.DB.InTx(ctx, func(tx *sqlx.Tx) error {
+	err := c.DB.InBatchTx(ctx, func(tx *sqldb.Tx) error {
 		u.tx = tx
 		if err := u.claim(); err != nil {
 			return err

@@ -83,48 +83,45 @@ type sagaTx struct {
 	before map[string]saga.State
 }
 
+// sagaRecord is an order with its saga, which is null before its first message.
 type sagaRecord struct {
-	OrderID     string    `db:"order_id"`
-	Definition  int       `db:"definition"`
-	State       string    `db:"state"`
-	Version     int       `db:"version"`
-	JournalSeq  int       `db:"journal_seq"`
-	JournalHash string    `db:"journal_hash"`
-	TimelineSeq int       `db:"timeline_seq"`
-	EnteredAt   time.Time `db:"entered_at"`
+	ID          string     `db:"id"`
+	CreatedAt   time.Time  `db:"created_at"`
+	Definition  *int       `db:"definition"`
+	State       *string    `db:"state"`
+	Version     *int       `db:"version"`
+	JournalSeq  *int       `db:"journal_seq"`
+	JournalHash *string    `db:"journal_hash"`
+	TimelineSeq *int       `db:"timeline_seq"`
+	EnteredAt   *time.Time `db:"entered_at"`
 }
 
-// Sagas locks the orders, which exist before their sagas do, and then reads the sagas.
+// Sagas locks the orders, which exist before their sagas do, and reads the sagas beside them.
 func (t *sagaTx) Sagas(_ context.Context, orderIDs ...string) (map[string]*engine.Instance, error) {
-	var orders []struct {
-		ID        string    `db:"id"`
-		CreatedAt time.Time `db:"created_at"`
-	}
-	if err := t.in(&orders, "SELECT id, created_at FROM orders WHERE id IN (?) ORDER BY id"+t.core.DB.Dialect.ForUpdate(), orderIDs); err != nil {
-		return nil, err
+	lock := t.core.DB.Dialect.ForUpdate()
+	if lock != "" {
+		lock += " OF o"
 	}
 	var rows []sagaRecord
-	const query = `SELECT order_id, definition, state, version, journal_seq, journal_hash, timeline_seq, entered_at
-		FROM sagas WHERE order_id IN (?)`
-	if err := t.in(&rows, query, orderIDs); err != nil {
+	const query = `SELECT o.id, o.created_at, s.definition, s.state, s.version, s.journal_seq, s.journal_hash, s.timeline_seq, s.entered_at
+		FROM orders o LEFT JOIN sagas s ON s.order_id = o.id WHERE o.id IN (?) ORDER BY o.id`
+	if err := t.in(&rows, query+lock, orderIDs); err != nil {
 		return nil, err
 	}
-	found := make(map[string]*engine.Instance, len(orders))
-	for _, o := range orders {
-		found[o.ID] = &engine.Instance{OrderID: o.ID, PlacedAt: o.CreatedAt.UTC()}
-	}
-	t.before = make(map[string]saga.State, len(orders))
+	found := make(map[string]*engine.Instance, len(rows))
+	t.before = make(map[string]saga.State, len(rows))
 	for _, r := range rows {
-		i := found[r.OrderID]
-		if i == nil {
-			continue
+		i := &engine.Instance{OrderID: r.ID, PlacedAt: r.CreatedAt.UTC()}
+		found[r.ID] = i
+		if r.Version == nil {
+			continue // its saga has not begun
 		}
-		if err := json.Unmarshal([]byte(r.State), &i.State); err != nil {
-			return nil, fmt.Errorf("saga state of %s: %w", r.OrderID, err)
+		if err := json.Unmarshal([]byte(*r.State), &i.State); err != nil {
+			return nil, fmt.Errorf("saga state of %s: %w", r.ID, err)
 		}
-		i.Definition, i.Version, i.EnteredAt = r.Definition, r.Version, r.EnteredAt.UTC()
-		i.JournalSeq, i.JournalHash, i.TimelineSeq = r.JournalSeq, r.JournalHash, r.TimelineSeq
-		t.before[r.OrderID] = i.State
+		i.Definition, i.Version, i.EnteredAt = *r.Definition, *r.Version, r.EnteredAt.UTC()
+		i.JournalSeq, i.JournalHash, i.TimelineSeq = *r.JournalSeq, *r.JournalHash, *r.TimelineSeq
+		t.before[r.ID] = i.State
 	}
 	return found, nil
 }

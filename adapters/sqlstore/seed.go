@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"millrace/adapters/sqldb"
 	"millrace/domain/inventory"
 )
@@ -29,7 +27,7 @@ func (s *Inventory) Seed(ctx context.Context, levels []inventory.Level) error {
 }
 
 func (c *Core) seed(ctx context.Context, t *table, rows [][]any) error {
-	err := c.DB.InTx(ctx, func(tx *sqlx.Tx) error {
+	err := c.DB.InBatchTx(ctx, func(tx *sqldb.Tx) error {
 		_, err := t.write(&unit{core: c, ctx: ctx, tx: tx, now: c.Now().UTC().Truncate(time.Microsecond)}, rows)
 		return err
 	})

@@ -71,23 +71,25 @@ const parameters = 30000
 
 // write writes the rows and gives how many took effect.
 func (t *table) write(u *unit, rows [][]any) (int64, error) {
+	changed, err := u.tx.Batch(u.ctx, t.statements(u.core.DB.Dialect, rows))
 	var total int64
+	for _, n := range changed {
+		total += n
+	}
+	return total, err
+}
+
+// statements are as few as the limit on parameters allows: usually one.
+func (t *table) statements(d sqldb.Dialect, rows [][]any) []sqldb.Statement {
+	var all []sqldb.Statement
 	most := max(1, parameters/max(1, len(t.row)))
 	for len(rows) > 0 {
 		n := min(most, len(rows))
-		query, args := t.statement(u.core.DB.Dialect, rows[:n])
-		result, err := u.tx.ExecContext(u.ctx, u.tx.Rebind(query), args...)
-		if err != nil {
-			return total, err
-		}
-		affected, err := result.RowsAffected()
-		if err != nil {
-			return total, err
-		}
-		total += affected
+		query, args := t.statement(d, rows[:n])
+		all = append(all, sqldb.Statement{Query: query, Args: args})
 		rows = rows[n:]
 	}
-	return total, nil
+	return all
 }
 
 func (t *table) statement(d sqldb.Dialect, rows [][]any) (string, []any) {

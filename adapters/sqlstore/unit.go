@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"millrace/adapters/outbox"
+	"millrace/adapters/sqldb"
 	"millrace/app/messages"
 )
 
@@ -20,7 +21,7 @@ import (
 type unit struct {
 	core  *Core
 	ctx   context.Context
-	tx    *sqlx.Tx
+	tx    *sqldb.Tx
 	cause messages.Cause
 	now   time.Time
 
@@ -69,22 +70,41 @@ func (u *unit) stage(t *table, row ...any) {
 	u.staged[i].rows = append(u.staged[i].rows, row)
 }
 
-// flush writes every staged row, one statement a table, and the outbox.
+// flush writes every staged row, one statement a table and all of them at once, and the outbox.
 func (u *unit) flush() error {
-	for i, s := range u.staged {
-		n, err := s.table.write(u, s.rows)
-		if err != nil {
-			return fmt.Errorf("write %s: %w", s.table.name, err)
-		}
-		u.staged[i].took = n
-		if s.table.every && n != int64(len(s.rows)) {
-			return fmt.Errorf("write %s: %w", s.table.name, ErrStale)
+	if len(u.staged) > 0 {
+		if err := u.write(); err != nil {
+			return err
 		}
 	}
 	if len(u.out) == 0 {
 		return nil
 	}
-	return u.core.Outbox.Append(u.ctx, u.tx, u.out)
+	return u.core.Outbox.Append(u.ctx, u.tx.Tx, u.out)
+}
+
+func (u *unit) write() error {
+	var statements []sqldb.Statement
+	var of []int // which of staged a statement belongs to
+	for i, s := range u.staged {
+		for _, statement := range s.table.statements(u.core.DB.Dialect, s.rows) {
+			statements = append(statements, statement)
+			of = append(of, i)
+		}
+	}
+	changed, err := u.tx.Batch(u.ctx, statements)
+	if err != nil {
+		return fmt.Errorf("write what was staged: %w", err)
+	}
+	for n, i := range of {
+		u.staged[i].took += changed[n]
+	}
+	for _, s := range u.staged {
+		if s.table.every && s.took != int64(len(s.rows)) {
+			return fmt.Errorf("write %s: %w", s.table.name, ErrStale)
+		}
+	}
+	return nil
 }
 
 // allTook says whether every row of a table took effect, once the unit is flushed.

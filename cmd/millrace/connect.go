@@ -62,7 +62,9 @@ func (s *stack) connect(c *config.Config) error {
 	s.process.closeLast(s.admin.Close)
 	if s.openDB == nil {
 		s.openDB = func(_ context.Context, schema string) (*sqldb.DB, error) {
-			return sqldb.OpenPostgres(postgresConfig(c), schema)
+			postgres := postgresConfig(c)
+			postgres.ByIndex = true
+			return sqldb.OpenPostgres(postgres, schema)
 		}
 	}
 	if err := s.connectCache(c, logger); err != nil {

@@ -33,6 +33,7 @@ func serve(ctx context.Context, service string) error {
 		}
 	}
 	defaultParties(c)
+	tuneMemory(serviceMemory)
 	s, err := newStack(ctx, c, "json", service)
 	if err != nil {
 		return err

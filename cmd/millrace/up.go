@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -44,7 +43,7 @@ func up(ctx context.Context, o upOptions, out *os.File) error {
 	if err != nil {
 		return err
 	}
-	boundMemory()
+	tuneMemory(embeddedMemory)
 	release, err := lockFolder(o.Data)
 	if err != nil {
 		return err
@@ -95,16 +94,6 @@ func up(ctx context.Context, o upOptions, out *os.File) error {
 	return s.process.run(ctx, prepare, ready)
 }
 
-// memoryLimit is what the runtime tries to stay below under load: a laptop runs this beside other
-// things. GOMEMLIMIT overrides it.
-const memoryLimit = 160 << 20
-
-func boundMemory() {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
-}
-
 // embed starts our own servers for the parts that no variable names, and points the
 // configuration at them.
 func (s *stack) embed(_ context.Context, c *config.Config, o upOptions) error {
@@ -120,7 +109,7 @@ func (s *stack) embed(_ context.Context, c *config.Config, o upOptions) error {
 	if len(c.Kafka.Brokers) == 0 {
 		kafka, err := embedded.StartKafka(address(o.KafkaPort), filepath.Join(o.Data, "kafka"), embedded.KafkaOptions{Log: logger})
 		if err != nil {
-			return portHint(err, "--kafka-port")
+			return portHint(err, "--base-port or --kafka-port")
 		}
 		s.process.closeLast(kafka.Close)
 		c.Kafka.Brokers = []string{kafka.Addr()}
@@ -231,7 +220,7 @@ func printReady(out *os.File, o upOptions, c *config.Config) {
 	url := "http://" + address(o.BasePort)
 	fmt.Fprintf(out, "\nTry:\n"+
 		"  curl -sS %[1]s/api/v1/orders -H 'Content-Type: application/json' -d '{\"userId\":\"usr_001\",\"items\":[{\"sku\":\"SKU-123\",\"qty\":2}],\"currency\":\"LKR\"}'\n"+
-		"  curl -sS %[1]s/api/v1/orders?limit=3\n"+
+		"  curl -sS '%[1]s/api/v1/orders?limit=3'\n"+
 		"  ls %[2]s\n\n", url, filepath.Join(o.Data, "mail"))
 	fmt.Fprintf(out, "ready %s\n", url)
 }
