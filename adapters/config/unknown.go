@@ -10,7 +10,10 @@ import (
 )
 
 // prefixes are ours: a variable that has one and is not in the table is a slip of the hand.
-var prefixes = []string{"MILLRACE_", "KAFKA_", "POSTGRES_", "REDIS_", "SMTP_", "PSP_", "OUTBOX_", "INBOX_"}
+var prefixes = []string{
+	"MILLRACE_", "KAFKA_", "POSTGRES_", "REDIS_", "SMTP_", "PSP_", "OUTBOX_", "INBOX_",
+	"PAYMENT_", "INVENTORY_", "IDEMPOTENCY_",
+}
 
 // foreign are variables that have a prefix of ours by right, because somebody else made them up:
 // the images of docker-compose.yml and its ports, Kafka's own scripts, and the addresses that
@@ -33,6 +36,7 @@ func unknown(table []variable, values, sources map[string]string) []error {
 	var wrong []error
 	for _, name := range sortedNames(values) {
 		ours := slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+		ours = ours || sources[name] == FromFile // the file is nobody else's
 		if !ours || known[name] || foreign.MatchString(name) || isServiceLink(values[name]) {
 			continue
 		}

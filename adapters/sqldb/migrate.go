@@ -13,9 +13,9 @@ import (
 
 // Versions says how far a database is, and how far this build goes.
 type Versions struct {
-	Database string
-	At       int64 // version of the database
-	Build    int64 // version that this build needs
+	Database string `json:"database"`
+	At       int64  `json:"at"`    // version of the database
+	Build    int64  `json:"build"` // version that this build needs
 }
 
 // ErrVersion: the database is not at the version that this build needs.

@@ -64,14 +64,14 @@ var errDuplicate = errors.New("the message was handled before")
 func (c *Core) do(ctx context.Context, fn func(*unit) error) error {
 	cause := messages.CauseOf(ctx)
 	if c.seen(ctx, cause) {
-		c.Observer.Duplicate(cause.Type)
+		c.Observer.Duplicate(cause.Handler)
 		return nil
 	}
 	for n := 1; ; n++ {
 		u, err := c.once(ctx, cause, fn)
 		switch {
 		case errors.Is(err, errDuplicate):
-			c.Observer.Duplicate(cause.Type)
+			c.Observer.Duplicate(cause.Handler)
 			c.mark(ctx, cause)
 			return nil
 		case err == nil:

@@ -123,3 +123,20 @@ func (s *Intents) Reclaim(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Dead counts the intents that were refused for good, by what they were to do.
+func (s *Intents) Dead(ctx context.Context) (map[string]int, error) {
+	var rows []struct {
+		Kind string `db:"kind"`
+		N    int    `db:"n"`
+	}
+	const query = "SELECT kind, count(*) AS n FROM intents WHERE state = 'dead' GROUP BY kind"
+	if err := s.core.DB.Read.SelectContext(ctx, &rows, query); err != nil {
+		return nil, fmt.Errorf("count dead intents: %w", sqldb.Classify(err))
+	}
+	dead := map[string]int{}
+	for _, r := range rows {
+		dead["intent_"+r.Kind] = r.N
+	}
+	return dead, nil
+}

@@ -18,6 +18,7 @@ import (
 	notificationapp "millrace/app/notification"
 	orderapp "millrace/app/order"
 	paymentapp "millrace/app/payment"
+	"millrace/domain/fault"
 	"millrace/domain/intent"
 	"millrace/domain/inventory"
 	"millrace/domain/money"
@@ -355,6 +356,38 @@ func TestTwentyRequestsWithOneKeyMakeOneOrder(t *testing.T) {
 		request.Hash = "another"
 		if _, err := place.Handle(t.Context(), request); !errors.Is(err, orderapp.ErrKeyReused) {
 			t.Errorf("the key was accepted for another body: %v", err)
+		}
+	})
+}
+
+func TestAKeyIsAnsweredAgainAlthoughItsBodyWouldBeRefusedNow(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "orders", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		db := open(t)
+		core := newCore(db)
+		price := int64(1200)
+		request := wish
+		request.Items = []orderapp.Wish{{SKU: "SKU-1", Qty: 2, Price: &price}}
+		request.Key, request.Hash = "key-1", "hash"
+		first, err := newPlace(t, core).Handle(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.ExecContext(t.Context(), "UPDATE products SET price = 1300"); err != nil {
+			t.Fatal(err)
+		}
+		later := newPlace(t, core)
+		again, err := later.Handle(t.Context(), request)
+		if err != nil || !again.Replayed || string(again.Body) != string(first.Body) {
+			t.Errorf("the second answer is %s, replayed %t, %v", again.Body, again.Replayed, err)
+		}
+		request.Hash = "another"
+		if _, err := later.Handle(t.Context(), request); !errors.Is(err, orderapp.ErrKeyReused) {
+			t.Errorf("another body with that key gives %v", err)
+		}
+		request.Key = "key-2"
+		if _, err := later.Handle(t.Context(), request); fault.CodeOf(err) != "price_mismatch" {
+			t.Errorf("a new key with the old price gives %v", err)
 		}
 	})
 }

@@ -17,6 +17,7 @@ type Cause struct {
 
 	CausationID   string // eventId of the message that led here, for the header
 	CorrelationID string // the order, for log lines and the header
+	Handler       string // who handles it, as in metrics
 	Type          string // the delivered message's type
 	Topic         string // where it was read, for the journal and the dead letter
 	Partition     int32

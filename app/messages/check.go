@@ -29,10 +29,12 @@ func (m *PaymentSucceeded) check() error {
 	if len(m.Items) == 0 {
 		return fmt.Errorf("PaymentSucceeded needs items")
 	}
+	seen := make(map[string]bool, len(m.Items))
 	for i, item := range m.Items {
-		if item.SKU == "" || item.Qty < 1 {
-			return fmt.Errorf("PaymentSucceeded.items[%d] needs a sku and a qty of at least 1", i)
+		if item.SKU == "" || item.Qty < 1 || seen[item.SKU] {
+			return fmt.Errorf("PaymentSucceeded.items[%d] needs a sku of its own and a qty of at least 1", i)
 		}
+		seen[item.SKU] = true
 	}
 	return nil
 }

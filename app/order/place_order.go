@@ -70,7 +70,7 @@ func (h *PlaceOrder) Handle(ctx context.Context, r Request) (Answer, error) {
 	}
 	placed, err := h.place(ctx, r)
 	if err != nil {
-		return Answer{}, err
+		return h.answeredBefore(ctx, r, err)
 	}
 	body, err := json.Marshal(accepted{string(placed.ID()), placed.Status().String()})
 	if err != nil {
@@ -101,6 +101,28 @@ func (h *PlaceOrder) Handle(ctx context.Context, r Request) (Answer, error) {
 		h.replies.Put(ctx, reply)
 	}
 	return answer, nil
+}
+
+// answeredBefore gives the first answer to a key whose body can no longer be accepted: a price may
+// have changed since. Without one it gives back why the body is refused.
+func (h *PlaceOrder) answeredBefore(ctx context.Context, r Request, refusal error) (Answer, error) {
+	if r.Key == "" {
+		return Answer{}, refusal
+	}
+	var known *Reply
+	err := h.work.Do(ctx, func(tx Tx) error {
+		var err error
+		known, err = tx.Reply(ctx, Key{r.UserID, r.Key})
+		return err
+	})
+	switch {
+	case err != nil:
+		return Answer{}, fmt.Errorf("place order: %w", err)
+	case known == nil:
+		return Answer{}, refusal
+	}
+	h.replies.Put(ctx, *known)
+	return replay(known, r.Hash)
 }
 
 // place prices the request and makes the order, without storing it.
@@ -136,19 +158,20 @@ func (h *PlaceOrder) price(ctx context.Context, r Request) ([]order.Item, error)
 	}
 	items := make([]order.Item, len(r.Items))
 	var wrong []error
+	var mixed error // said once, however many items it is true of
 	for i, wish := range r.Items {
 		p, ok := products[wish.SKU]
 		switch {
 		case !ok:
 			wrong = append(wrong, fault.Invalidf("unknown_sku", fmt.Sprintf("/items/%d/sku", i), "%.64q is not in the catalog", wish.SKU))
 		case p.Currency != r.Currency:
-			wrong = append(wrong, fault.Invalidf("currency_mismatch", "/currency", "%s is sold in %s", p.SKU, p.Currency))
+			mixed = fault.Invalidf("currency_mismatch", "/currency", "%s is sold in %s", p.SKU, p.Currency)
 		case wish.Price != nil && *wish.Price != p.Price:
 			wrong = append(wrong, fault.Invalidf("price_mismatch", fmt.Sprintf("/items/%d/price", i), "%s costs %d: leave the price out or give the catalog's", p.SKU, p.Price))
 		}
 		items[i] = order.Item{SKU: order.SKU(wish.SKU), Qty: wish.Qty, Price: p.Price}
 	}
-	return items, errors.Join(wrong...)
+	return items, errors.Join(append(wrong, mixed)...)
 }
 
 // accepted is the body of a 202.

@@ -54,10 +54,13 @@ func (h *SettleCapture) Handle(ctx context.Context, in intent.Intent) error {
 // fate asks for the outcome of earlier attempts before it charges: after a time-out the money
 // may have been taken. Charging with the same key is safe too; asking is cheaper for both.
 func (h *SettleCapture) fate(ctx context.Context, in intent.Intent, p *payment.Payment) (Fate, error) {
-	if in.Attempts > 1 {
+	if undoing := p.State() == payment.Undoing; undoing || in.Attempts > 1 {
 		found, err := h.provider.Find(ctx, in.ID)
 		if err != nil || found.State != FateUnknown {
 			return decided(found, err)
+		}
+		if undoing {
+			return found, ErrPending // never seen: the void will bar it; do not charge what is being undone
 		}
 	}
 	return decided(h.provider.Capture(ctx, Charge{Key: in.ID, OrderID: in.OrderID, Amount: p.Amount(), Method: p.Method()}))

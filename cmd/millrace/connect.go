@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"time"
 
 	"millrace/adapters/config"
 	"millrace/adapters/kafkabus"
@@ -30,7 +31,7 @@ func newStack(ctx context.Context, c *config.Config, logFormat, service string) 
 		},
 		timeouts:  engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout},
 		retention: retention{outbox: c.OutboxRetention, inbox: c.InboxRetention, idempotency: c.IdempotencyTTL},
-		dedupeTTL: c.IdempotencyTTL,
+		dedupeTTL: 24 * time.Hour,
 	}
 	traces, err := telemetry.StartTracing(ctx, telemetry.TracingConfig{Endpoint: c.OTLPEndpoint, Service: service, Version: version})
 	if err != nil {
@@ -38,6 +39,7 @@ func newStack(ctx context.Context, c *config.Config, logFormat, service string) 
 	}
 	telemetry.Install(traces, process.logger)
 	rediscache.Quiet()
+	kafkabus.RouteSaramaLogs(process.logger)
 	process.closeLast(func() error {
 		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit/4)
 		defer cancel()

@@ -134,12 +134,13 @@ func TestAHandlerGetsItsMessageAndWhatLedToIt(t *testing.T) {
 		}
 		want := messages.Cause{
 			Consumer: "payment-service.order.events", MessageID: eventID, CausationID: eventID, CorrelationID: "ord_1",
-			Type: "OrderCreated", Topic: messages.OrderEvents, Partition: 3, Offset: 0,
+			Handler: "take_payment", Type: "OrderCreated", Topic: messages.OrderEvents, Partition: 3, Offset: 0,
 		}
 		if event != want {
 			t.Errorf("the event's cause is %+v", event)
 		}
-		want.Consumer, want.Type, want.Topic = "payment-service.payment.commands", "RefundPayment", messages.PaymentCommands
+		want.Consumer, want.Handler = "payment-service.payment.commands", "refund_payment"
+		want.Type, want.Topic = "RefundPayment", messages.PaymentCommands
 		if command != want {
 			t.Errorf("the command's cause is %+v", command)
 		}

@@ -96,6 +96,7 @@ func (d *delivery) cause() messages.Cause {
 		MessageID:     d.id,
 		CausationID:   d.id,
 		CorrelationID: d.orderID,
+		Handler:       d.label(),
 		Type:          printable(d.envelope.Type, 100),
 		Topic:         d.topic,
 		Partition:     d.partition,

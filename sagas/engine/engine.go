@@ -31,7 +31,11 @@ func New(work Work, timeouts Timeouts, observer Observer, build string, now func
 // accepted. An attempt that fails is journalled too, in a transaction of its own, unless the
 // database itself is away.
 func (e *Engine) Handle(ctx context.Context, m messages.Message) error {
-	cause := messages.CauseOf(ctx)
+	return e.turn(ctx, m, messages.CauseOf(ctx))
+}
+
+// turn decides, and journals an attempt that failed.
+func (e *Engine) turn(ctx context.Context, m messages.Message, cause messages.Cause) error {
 	err := e.decide(ctx, saga.Input{ID: cause.MessageID, Message: m}, cause)
 	if err != nil && worthAnEntry(err) {
 		err = errors.Join(err, e.journalFailure(ctx, m, cause, err))
@@ -46,8 +50,9 @@ func (e *Engine) Fire(ctx context.Context, t DueTimer) error {
 		Consumer: messages.Orchestrator + ".timers", MessageID: id, CausationID: id, CorrelationID: t.OrderID,
 	}
 	timedOut := saga.TimedOut{OrderID: t.OrderID, Timer: saga.Timer{Name: t.Name, Entry: t.Entry}}
-	cause.Type = timedOut.Name()
-	return e.decide(messages.WithCause(ctx, cause), saga.Input{ID: id, Message: timedOut}, cause)
+	cause.Handler, cause.Type = "saga_timers", timedOut.Name()
+	ctx = messages.WithCause(ctx, cause)
+	return e.turn(ctx, timedOut, cause)
 }
 
 // decide is one turn of the saga: load, decide, save, in one transaction.

@@ -1,6 +1,6 @@
 -- +goose Up
 -- What consumers have handled. A row is written in the handler's own transaction, so a message
--- that comes again finds it. Outcome is done, dead or parked.
+-- that comes again finds it. Outcome is done or dead.
 CREATE TABLE inbox (
     consumer   TEXT        NOT NULL,
     message_id TEXT        NOT NULL,

@@ -1,6 +1,6 @@
 -- +goose Up
 -- What consumers have handled. A row is written in the handler's own transaction, so a message
--- that comes again finds it. Outcome is done, dead or parked.
+-- that comes again finds it. Outcome is done or dead.
 CREATE TABLE inbox (
     consumer   TEXT        NOT NULL,
     message_id TEXT        NOT NULL,
@@ -97,6 +97,7 @@ CREATE TABLE intents (
     updated_at   TIMESTAMP   NOT NULL
 );
 CREATE INDEX intents_due ON intents (due_at) WHERE state = 'open';
+CREATE INDEX intents_dead ON intents (kind) WHERE state = 'dead';
 
 -- +goose Down
 DROP TABLE intents;
