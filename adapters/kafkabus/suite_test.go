@@ -2,6 +2,8 @@ package kafkabus_test
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"testing"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -19,11 +21,7 @@ func TestTheBusKeepsWatermillsPromises(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := kafkabus.NewSubscriber(cfg, group)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p, prepared{s, admin(t, cfg)}
+		return p, &perTopic{cfg: cfg, group: group, admin: admin(t, cfg)}
 	}
 	tests.TestPubSub(t, tests.Features{
 		ConsumerGroups: true,
@@ -32,14 +30,42 @@ func TestTheBusKeepsWatermillsPromises(t *testing.T) {
 	}, func(t *testing.T) (message.Publisher, message.Subscriber) { return withGroup(t, "suite") }, withGroup)
 }
 
-// prepared makes a topic where the suite asks for it.
-type prepared struct {
-	*kafkabus.Subscriber
+// perTopic reads every topic as a member of that topic's own group, as the services do: members of
+// one group that read different topics wait for each other in every rebalance.
+type perTopic struct {
+	cfg   kafkabus.Config
+	group string
 	admin *kafkabus.Admin
+
+	mu   sync.Mutex
+	open []*kafkabus.Subscriber
 }
 
-// SubscribeInitialize implements message.SubscribeInitializer.
-func (p prepared) SubscribeInitialize(topic string) error {
+// Subscribe implements message.Subscriber.
+func (p *perTopic) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	s, err := kafkabus.NewSubscriber(p.cfg, p.group+"."+topic)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	p.open = append(p.open, s)
+	p.mu.Unlock()
+	return s.Subscribe(ctx, topic)
+}
+
+// SubscribeInitialize implements message.SubscribeInitializer: it makes the topic.
+func (p *perTopic) SubscribeInitialize(topic string) error {
 	_, err := p.admin.EnsureTopics(context.Background(), kafkabus.Topic{Name: topic})
 	return err
+}
+
+// Close implements message.Subscriber.
+func (p *perTopic) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for _, s := range p.open {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
 }
