@@ -80,6 +80,9 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if err != nil {
 		return nil, err
 	}
+	// Whoever joins a group waits for an answer until its slowest member has let go. With the
+	// default of 30 s it would hang up before that, and begin the rebalance again.
+	settings.Net.ReadTimeout = rebalanceTimeout + 5*time.Second
 	fence := newFence(s.join)
 	inner, err := kafka.NewSubscriber(kafka.SubscriberConfig{
 		Brokers:               s.cfg.Brokers,
