@@ -1,12 +1,15 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"testing"
@@ -236,6 +239,66 @@ func TestARequestIsSentAgainWhenAnIdleConnectionTurnsOutClosed(t *testing.T) {
 		if err := (<-connections).Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// breaks fails on a connection that had been idle, as often as it is told, after reading the body.
+type breaks struct {
+	times int
+	tries int
+}
+
+func (b *breaks) RoundTrip(r *http.Request) (*http.Response, error) {
+	b.tries++
+	httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{Reused: b.tries <= b.times})
+	var body []byte
+	var err error
+	if r.Body != nil {
+		body, err = io.ReadAll(r.Body)
+	}
+	if err != nil || b.tries <= b.times {
+		return nil, errors.Join(err, errors.New("the connection broke while it was written to"))
+	}
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body)), Request: r}, nil
+}
+
+func TestOnlyWhatIsSafeIsSentAgainOnAnotherConnection(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ask    asked
+		breaks int
+		status int
+		tries  int
+	}{
+		"with a key":               {post(usual, "Idempotency-Key", "k"), 2, http.StatusOK, 3},
+		"without a key":            {post(usual), 2, http.StatusBadGateway, 1},
+		"a look":                   {get("/api/v1/orders"), 3, http.StatusOK, 4},
+		"when it goes on and on":   {get("/api/v1/orders"), 99, http.StatusBadGateway, 4},
+		"without any such trouble": {post(usual), 0, http.StatusOK, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			trouble := &breaks{times: c.breaks}
+			at, err := url.Parse("http://127.0.0.1:1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, err := httpapi.NewGateway(httpapi.GatewayConfig{Routes: gateway.Routes(), Transport: trouble, Upstreams: map[string]*url.URL{
+				"order-service": at, "inventory-service": at,
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := httptest.NewServer(h)
+			t.Cleanup(server.Close)
+			r := wantStatus(t, over(t, server.URL, c.ask), c.status)
+			if trouble.tries != c.tries {
+				t.Errorf("it was sent %d times, want %d", trouble.tries, c.tries)
+			}
+			if body := text(t, r); c.ask.body != "" && c.status == http.StatusOK && body != c.ask.body {
+				t.Errorf("what arrived at last is %q", body)
+			}
+		})
 	}
 }
 

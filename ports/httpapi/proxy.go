@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"net/url"
 	"strings"
@@ -33,7 +34,7 @@ func NewTransport() *http.Transport {
 func newProxy(s Service, service string, at *url.URL, transport http.RoundTripper) http.Handler {
 	p := problems{log: s.Logger}
 	return &httputil.ReverseProxy{
-		Transport:  transport,
+		Transport:  again{transport},
 		BufferPool: &buffers{},
 		ErrorLog:   slog.NewLogLogger(s.Logger.Handler(), slog.LevelWarn),
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -50,6 +51,47 @@ func newProxy(s Service, service string, at *url.URL, transport http.RoundTrippe
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { p.answerFor(service, w, r, err) },
 	}
+}
+
+// again sends a request once more that was lost on a connection which had been idle: the service may
+// have closed it at that moment. The standard transport does so too, but not when it had begun to
+// write. Only requests that are safe to send twice are: GET and its like, and those with a key.
+type again struct{ http.RoundTripper }
+
+// idleTries bounds it: after a restart of the service every idle connection is a closed one.
+const idleTries = 4
+
+// RoundTrip sends the request.
+func (t again) RoundTrip(r *http.Request) (*http.Response, error) {
+	for n := 1; ; n++ {
+		reused := false
+		ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+			GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused },
+		})
+		response, err := t.RoundTripper.RoundTrip(r.WithContext(ctx))
+		if err == nil || !reused || n == idleTries || r.Context().Err() != nil || !safeTwice(r) {
+			return response, err
+		}
+		if r.GetBody != nil {
+			body, err := r.GetBody()
+			if err != nil {
+				return nil, err
+			}
+			r = r.Clone(r.Context())
+			r.Body = body
+		}
+	}
+}
+
+func safeTwice(r *http.Request) bool {
+	if r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+		return false
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return true
+	}
+	return r.Header.Get("Idempotency-Key") != ""
 }
 
 // private removes what only services tell each other, and what the gateway has dealt with.
