@@ -13,9 +13,10 @@ import (
 )
 
 var (
-	deadLetterRow = insert("dead_letters", `id, message_id, order_id, service, consumer, handler, type, topic, partition_no,
-		offset_no, record_key, payload, headers, reason, error, attempts, first_at, last_at`, "ON CONFLICT (id) DO NOTHING")
-	inboxDead = insert("inbox", "consumer, message_id, outcome, handled_at", "ON CONFLICT DO NOTHING")
+	deadLetterRow = insert("dead_letters", `id text, message_id text, order_id text, service text, consumer text, handler text,
+		type text, topic text, partition_no integer, offset_no bigint, record_key bytea, payload bytea, headers text, reason text,
+		error text, attempts integer, first_at timestamptz, last_at timestamptz`, "ON CONFLICT (id) DO NOTHING")
+	inboxDead = insert("inbox", "consumer text, message_id text, outcome text, handled_at timestamptz", "ON CONFLICT DO NOTHING")
 )
 
 // DeadLetters is where a service's refused messages are kept.
@@ -28,8 +29,8 @@ func NewDeadLetters(core *Core) *DeadLetters { return &DeadLetters{core} }
 // transaction. Keeping the same one again changes nothing, nor does keeping one whose message was
 // handled meanwhile.
 func (s *DeadLetters) Keep(ctx context.Context, d messages.DeadLetter) error {
-	err := s.core.do(messages.WithCause(ctx, messages.Cause{}), func(u *unit) error {
-		n, err := inboxDead.write(u, [][]any{{d.Consumer, d.MessageID, "dead", u.now}})
+	err := s.core.alone(messages.WithCause(ctx, messages.Cause{}), func(u *unit) error {
+		n, err := u.writeNow(inboxDead, []any{d.Consumer, d.MessageID, "dead", u.now})
 		if err != nil || n == 0 {
 			return err // it was handled, or kept, before
 		}

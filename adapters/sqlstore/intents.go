@@ -16,28 +16,23 @@ import (
 const Lease = 20 * time.Second
 
 var (
-	intentRow = insert("intents",
-		"id, order_id, kind, cause, trace_parent, state, version, attempts, due_at, created_at, updated_at",
-		"ON CONFLICT (id) DO NOTHING",
-		"?", "?", "?", "?", "?", "?", "?", "?", "{plus}", "?", "?")
-	intentDone = update("intents", "state = 'done', version = intents.version + 1, updated_at = v.column3",
-		"intents.id = v.column1 AND intents.version = v.column2 AND intents.state = 'open'", "TEXT", "INTEGER", "TIMESTAMPTZ")
+	intentRow = insert("intents", `id text, order_id text, kind text, cause text, trace_parent text, state text, version integer,
+		attempts integer, due_at bigint, created_at timestamptz, updated_at timestamptz`, "ON CONFLICT (id) DO NOTHING").
+		writes("due_at", "{plus}").tells(1)
+	intentDone = update("intents", "state = 'done', version = intents.version + 1, updated_at = v.updated_at",
+		"intents.id = v.id AND intents.version = v.version AND intents.state = 'open'",
+		"id text, version integer, updated_at timestamptz")
 )
 
-// Intend stages an intent. This process holds it from the start: after the commit it is handed
-// to the worker in memory. One that was there before is not, or the act would be done again; nor
-// are others of the same unit then, which the sweep finds when their lease is over.
+// intend stages an intent. This process holds it from the start: after the commit it is handed to
+// the worker in memory. One that was there before is not, or the act would be done again.
 func (u *unit) intend(s *Intents, in intent.Intent) {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(u.ctx, carrier)
 	in.Cause, in.TraceParent, in.Version, in.Attempts = u.cause.CausationID, carrier["traceparent"], 1, 1
 	u.stage(intentRow, in.ID, in.OrderID, in.Kind.String(), in.Cause, in.TraceParent, "open",
 		in.Version, in.Attempts, Lease.Microseconds(), u.now, u.now)
-	u.after = append(u.after, func() {
-		if u.allTook(intentRow) {
-			s.handOver(in)
-		}
-	})
+	u.intents = append(u.intents, intended{s, in})
 }
 
 func (u *unit) settle(in intent.Intent) { u.stage(intentDone, in.ID, in.Version, u.now) }
@@ -57,9 +52,9 @@ func NewIntents(core *Core) *Intents {
 func (s *Intents) Committed() <-chan []intent.Intent { return s.committed }
 
 // handOver never blocks: what does not fit is found by the sweep when its lease is over.
-func (s *Intents) handOver(in intent.Intent) {
+func (s *Intents) handOver(intents []intent.Intent) {
 	select {
-	case s.committed <- []intent.Intent{in}:
+	case s.committed <- intents:
 	default:
 	}
 }

@@ -161,7 +161,7 @@ func TestAnUndoThatMeetsItsDoIsNotOverwritten(t *testing.T) {
 			}
 			store := NewInventory(newCore(db))
 			seedStock(t, store, "SKU-1", 10)
-			release := inventoryapp.NewReleaseInventory(store)
+			release := inventoryapp.NewReleaseInventory(NewInventory(newCore(db))) // in another process
 			runs := 0
 			var verdict inventory.Verdict
 			err := store.Do(t.Context(), func(tx inventoryapp.Tx) error {
@@ -198,7 +198,8 @@ func TestAnUndoThatMeetsItsDoIsNotOverwritten(t *testing.T) {
 			}
 			core := newCore(db)
 			store := NewPayments(core, NewIntents(core))
-			refund := paymentapp.NewRefundPayment(store)
+			other := newCore(db) // in another process
+			refund := paymentapp.NewRefundPayment(NewPayments(other, NewIntents(other)))
 			runs, charged := 0, false
 			err := store.Do(t.Context(), func(tx paymentapp.Tx) error {
 				known, err := tx.Payments(t.Context(), "ord_1")
