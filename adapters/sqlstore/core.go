@@ -23,6 +23,7 @@ import (
 // Observer hears what the units of work do.
 type Observer interface {
 	Duplicate(handler string) // a message that had been handled before
+	Parked(handler string)    // a message that waits behind a dead letter of its order
 	CommitBatch(n int)        // n members were committed together
 }
 
@@ -72,7 +73,13 @@ func (c *Core) do(ctx context.Context, fn func(*unit) error) error {
 		switch {
 		case errors.Is(err, errDuplicate):
 			c.Observer.Duplicate(cause.Handler)
-			c.mark(ctx, cause)
+			if !u.left {
+				c.mark(ctx, cause)
+			}
+			return nil
+		case err == nil && u.parked: // without a mark: it has not been handled
+			c.Observer.Parked(cause.Handler)
+			cause.Delivery.Parked()
 			return nil
 		case err == nil:
 			c.mark(ctx, cause)
@@ -95,16 +102,22 @@ func (c *Core) once(ctx context.Context, cause messages.Cause, fn func(*unit) er
 		if err := u.claim(); err != nil {
 			return err
 		}
-		if err := fn(u); err != nil {
-			return err
+		if !u.parked {
+			if err := fn(u); err != nil {
+				return err
+			}
+			if err := u.conclude(); err != nil {
+				return err
+			}
 		}
 		return u.flush()
 	})
 	return u, sqldb.Classify(err)
 }
 
+// seen asks the marks, but not about a message that was sent again on purpose.
 func (c *Core) seen(ctx context.Context, cause messages.Cause) bool {
-	return c.Marks != nil && cause.Consumer != "" && c.Marks.Seen(ctx, cause.Consumer, cause.MessageID)
+	return c.Marks != nil && cause.Consumer != "" && cause.Redrive == nil && c.Marks.Seen(ctx, cause.Consumer, cause.MessageID)
 }
 
 func (c *Core) mark(ctx context.Context, cause messages.Cause) {

@@ -109,6 +109,3 @@ func (t *table) statement(d sqldb.Dialect, rows [][]any) (string, []any) {
 	text.WriteString(strings.ReplaceAll(t.after, "{now}", d.Now()))
 	return text.String(), args
 }
-
-// inboxRow claims a message for a consumer.
-var inboxRow = insert("inbox", "consumer, message_id, outcome, handled_at", "ON CONFLICT DO NOTHING")

@@ -30,6 +30,10 @@ type unit struct {
 	after  []func()        // when it is committed
 	index  map[*table]int  // where a table's rows are in staged
 
+	parked bool // the message waits behind a dead letter: it was not handled
+	ruled  bool // a person says what became of an act
+	left   bool // the message came again, and is a dead letter or parked
+
 	opening func(eventID string) // a new order's first timeline entry names the message that is published next
 }
 
@@ -38,22 +42,6 @@ type staged struct {
 	table *table
 	rows  [][]any
 	took  int64 // how many of them took effect
-}
-
-// claim writes the inbox row. A message that has one was handled; one that is being handled by
-// somebody else is waited for.
-func (u *unit) claim() error {
-	if u.cause.Consumer == "" {
-		return nil
-	}
-	n, err := inboxRow.write(u, [][]any{{u.cause.Consumer, u.cause.MessageID, "done", u.now}})
-	if err != nil {
-		return fmt.Errorf("inbox: %w", err)
-	}
-	if n == 0 {
-		return errDuplicate
-	}
-	return nil
 }
 
 // stage keeps a row for the flush.
