@@ -387,17 +387,21 @@ func (l *Letters) Progress(ctx context.Context, service string, ids []string) (m
 	return found, nil
 }
 
-// Behind gives the letters that are parked behind one.
-func (l *Letters) Behind(ctx context.Context, item deadletters.Item) ([]string, error) {
+// Behind gives the messages that are parked behind a letter.
+func (l *Letters) Behind(ctx context.Context, item deadletters.Item) ([]deadletters.Letter, error) {
 	core, err := l.core(item.Service)
 	if err != nil || item.OrderID == "" {
 		return nil, err
 	}
-	var ids []string
+	var rows []listedRecord
 	db := core.DB.Read
-	query := "SELECT id FROM dead_letters WHERE consumer = ? AND order_id = ? AND state = 'parked' AND position > ? ORDER BY position"
-	if err := db.SelectContext(ctx, &ids, db.Rebind(query), item.Consumer, item.OrderID, item.Position); err != nil {
+	query := listed + " WHERE d.consumer = ? AND d.order_id = ? AND d.state = 'parked' AND d.position > ? ORDER BY d.position"
+	if err := db.SelectContext(ctx, &rows, db.Rebind(query), item.Consumer, item.OrderID, item.Position); err != nil {
 		return nil, fmt.Errorf("look behind a dead letter: %w", sqldb.Classify(err))
 	}
-	return ids, nil
+	behind := make([]deadletters.Letter, len(rows))
+	for i, r := range rows {
+		behind[i] = r.letter()
+	}
+	return behind, nil
 }

@@ -170,8 +170,10 @@ func (w *work) see(ctx context.Context, queues []*queue) error {
 
 // step moves a queue on as far as it goes now.
 func (w *work) step(ctx context.Context, q *queue) error {
-	w.parkedOnes(q)
 	for len(q.items) > 0 {
+		if !q.begun {
+			w.parkedOnes(q) // those that were in front of the next one
+		}
 		item := q.items[0]
 		if q.blocked != "" {
 			w.end(item, Skipped, q.blocked, false)
@@ -217,7 +219,7 @@ func (w *work) begin(ctx context.Context, q *queue, item Item) (waits bool, err 
 	err = act(ctx, item, w.request.By)
 	switch {
 	case err == nil, errors.Is(err, ErrChanged) && w.resumed(item):
-		q.watch(item, behind)
+		q.watch(behind)
 		q.begun = true
 		if w.plan.Action == ActRedrive {
 			return true, nil // the next look says more
@@ -248,10 +250,10 @@ func (w *work) resumed(item Item) bool {
 }
 
 // watch notes the messages that waited behind an item, to say what becomes of them.
-func (q *queue) watch(item Item, behind []string) {
-	for _, id := range behind {
-		if !slices.ContainsFunc(q.parked, func(i Item) bool { return i.ID == id }) {
-			q.parked = append(q.parked, Item{ID: id, Service: item.Service, Consumer: item.Consumer, Handler: item.Handler, OrderID: item.OrderID})
+func (q *queue) watch(behind []Letter) {
+	for _, l := range behind {
+		if !slices.ContainsFunc(q.parked, func(i Item) bool { return i.ID == l.ID }) {
+			q.parked = append(q.parked, itemOf(l))
 		}
 	}
 }

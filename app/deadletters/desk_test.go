@@ -121,14 +121,14 @@ func (s *shop) Progress(_ context.Context, _ string, ids []string) (map[string]d
 	return found, nil
 }
 
-func (s *shop) Behind(_ context.Context, item deadletters.Item) ([]string, error) {
-	var ids []string
+func (s *shop) Behind(_ context.Context, item deadletters.Item) ([]deadletters.Letter, error) {
+	var behind []deadletters.Letter
 	for _, l := range s.letters {
 		if l.OrderID == item.OrderID && l.State == "parked" && l.Position > item.Position {
-			ids = append(ids, l.ID)
+			behind = append(behind, l.Letter)
 		}
 	}
-	return ids, nil
+	return behind, nil
 }
 
 // handle takes one step of the services: every order's letter that was sent.

@@ -115,8 +115,8 @@ type Store interface {
 	Outcomes(handler string) []string
 	// Progress gives where letters of a service are now; those that are not there are left out.
 	Progress(ctx context.Context, service string, ids []string) (map[string]Progress, error)
-	// Behind gives the letters that wait behind one, in their sequence.
-	Behind(ctx context.Context, item Item) ([]string, error)
+	// Behind gives the messages that are parked behind a letter, in their sequence.
+	Behind(ctx context.Context, item Item) ([]Letter, error)
 }
 
 // Faults of acting on a letter.

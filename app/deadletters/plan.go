@@ -97,13 +97,17 @@ func (d *Desk) Plan(ctx context.Context, f Filter, words, action, outcome string
 		if action == ActSettle && !slices.Contains(d.store.Outcomes(l.Handler), outcome) {
 			return Plan{}, ErrUnsettled.Because(fmt.Errorf("%s of %s: %s", l.ID, l.Handler, takes(d.store.Outcomes(l.Handler))))
 		}
-		p.Items = append(p.Items, Item{
-			ID: l.ID, Version: l.Version, Service: l.Service, Consumer: l.Consumer, Handler: l.Handler, OrderID: l.OrderID,
-			Type: l.Type, Reason: l.Reason, Redrives: l.Redrives, Position: l.Position, Parked: l.Parked,
-		})
+		p.Items = append(p.Items, itemOf(l))
 	}
 	p.SHA256, err = p.sum()
 	return p, err
+}
+
+func itemOf(l Letter) Item {
+	return Item{
+		ID: l.ID, Version: l.Version, Service: l.Service, Consumer: l.Consumer, Handler: l.Handler, OrderID: l.OrderID,
+		Type: l.Type, Reason: l.Reason, Redrives: l.Redrives, Position: l.Position, Parked: l.Parked,
+	}
 }
 
 func takes(outcomes []string) string {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -242,7 +243,7 @@ a sha256, which is its confirmation. With state=redriving it is those that were 
 			if err != nil {
 				return fmt.Errorf("dlq plan: %w", err)
 			}
-			if err := writeJSON(p.Stdout, plan); err != nil {
+			if err := writePlan(p.Stdout, plan); err != nil {
 				return err
 			}
 			if len(plan.Items) == 0 {
@@ -255,6 +256,17 @@ a sha256, which is its confirmation. With state=redriving it is those that were 
 		})
 	}
 	return c
+}
+
+// writePlan writes a plan for people to read: what it is about is in its text, not in its layout.
+func writePlan(w io.Writer, plan deadletters.Plan) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(plan); err != nil {
+		return fmt.Errorf("write the plan: %w", err)
+	}
+	return nil
 }
 
 func (p *program) dlqApply() *cobra.Command {

@@ -77,4 +77,6 @@ func (f *fakeLetters) Progress(_ context.Context, _ string, ids []string) (map[s
 	return found, nil
 }
 
-func (f *fakeLetters) Behind(context.Context, deadletters.Item) ([]string, error) { return nil, nil }
+func (f *fakeLetters) Behind(context.Context, deadletters.Item) ([]deadletters.Letter, error) {
+	return nil, nil
+}
