@@ -64,31 +64,36 @@ func (d *Desk) Apply(ctx context.Context, p Plan, r Request, tell func(Result)) 
 	queues := w.queues()
 	deadline := d.now().Add(r.Timeout)
 	for {
-		left := 0
-		if err := w.see(ctx, queues); err != nil {
+		err := w.turn(ctx, queues)
+		late := !d.now().Before(deadline)
+		switch {
+		case err != nil && (late || fault.KindOf(err) != fault.Unavailable): // what is only busy or away may come back
 			return w.ended(), err
-		}
-		for _, q := range queues {
-			if err := w.step(ctx, q); err != nil {
-				return w.ended(), err
-			}
-			if !q.over() {
-				left++
-			}
-		}
-		if left == 0 {
-			return w.ended(), nil
-		}
-		if !d.now().Before(deadline) {
+		case late:
 			for _, q := range queues {
 				w.giveUp(q)
 			}
+		}
+		if !slices.ContainsFunc(queues, func(q *queue) bool { return !q.over() }) {
 			return w.ended(), nil
 		}
 		if err := d.pause(ctx, look); err != nil {
 			return w.ended(), err
 		}
 	}
+}
+
+// turn looks where everything is, and moves every queue on.
+func (w *work) turn(ctx context.Context, queues []*queue) error {
+	if err := w.see(ctx, queues); err != nil {
+		return err
+	}
+	for _, q := range queues {
+		if err := w.step(ctx, q); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func allowed(p Plan, r Request) error {

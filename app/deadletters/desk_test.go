@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"millrace/app/deadletters"
+	"millrace/domain/fault"
 )
 
 // shop keeps letters in memory, and handles what is sent again when the desk pauses.
@@ -357,6 +358,17 @@ func TestAStoreThatIsAwayEndsTheRunWithWhatWasKnown(t *testing.T) {
 		if sum, err := s.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, s.failure) || len(sum.Items) != 0 {
 			t.Errorf("%+v, %v", sum, err)
 		}
+	})
+}
+
+func TestAStoreThatIsBusyIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		p := s.plan(t, deadletters.ActRedrive, "")
+		s.failure = fault.New(fault.Unavailable, "database_busy", "the database did not give a lock in time")
+		time.AfterFunc(2*time.Second, func() { s.failure = nil })
+		want(t, s.apply(t, p), "a1 VERIFIED")
 	})
 }
 
