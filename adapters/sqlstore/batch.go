@@ -27,7 +27,7 @@ type batch struct {
 	staged []*staged        // in the order in which tables are first touched
 	index  map[*table]*staged
 	out    []outbox.Record
-	done   []*member // those that succeeded, in the order of their running
+	done   []*member // those that succeeded, parked ones among them, in the order of their running
 	undone []*member // those whose inbox row was written for nothing
 }
 
@@ -42,20 +42,18 @@ type staged struct {
 // errNothing ends a transaction that has nothing to commit.
 var errNothing = errors.New("nothing to commit")
 
-var (
-	// inboxRow claims a message for a consumer, and tells which claims are new.
-	inboxRow  = insert("inbox", "consumer text, message_id text, outcome text, handled_at timestamptz", "ON CONFLICT DO NOTHING").tells(2)
-	inboxGone = remove("inbox", "consumer text, message_id text")
-)
+func (c *Core) newBatch(ctx context.Context) *batch {
+	return &batch{
+		core: c, ctx: ctx, now: c.Now().UTC().Truncate(time.Microsecond),
+		known: map[any]gatherer{}, index: map[*table]*staged{},
+	}
+}
 
 // commit runs the members in one transaction. It fails when the transaction does: then none of them
 // has left anything. What is a member's own failure is written down at the member, and its
 // neighbours are committed.
 func (c *Core) commit(ctx context.Context, members []*member) error {
-	b := &batch{
-		core: c, ctx: ctx, now: c.Now().UTC().Truncate(time.Microsecond),
-		known: map[any]gatherer{}, index: map[*table]*staged{},
-	}
+	b := c.newBatch(ctx)
 	err := c.DB.InBatchTx(ctx, func(tx *sqldb.Tx) error {
 		b.tx = tx
 		fresh, err := b.claim(members)
@@ -75,42 +73,6 @@ func (c *Core) commit(ctx context.Context, members []*member) error {
 	}
 	b.committed(members)
 	return nil
-}
-
-// claim writes the inbox rows and gives the members that are to be run. A message that has a row
-// was handled; one that is being handled by somebody else is waited for. The rows are written in
-// order, so that two transactions never wait for each other in a circle.
-func (b *batch) claim(members []*member) ([]*member, error) {
-	var rows [][]any
-	for _, m := range members {
-		if m.inbox() {
-			rows = append(rows, []any{m.cause.Consumer, m.cause.MessageID, "done", b.now})
-		}
-	}
-	if len(rows) == 0 {
-		return members, nil
-	}
-	slices.SortFunc(rows, func(x, y []any) int {
-		return cmp.Or(cmp.Compare(x[0].(string), y[0].(string)), cmp.Compare(x[1].(string), y[1].(string)))
-	})
-	results, err := b.tx.Batch(b.ctx, inboxRow.statements(b.core.DB.Dialect, rows))
-	if err != nil {
-		return nil, fmt.Errorf("inbox: %w", err)
-	}
-	claimed := map[[2]string]bool{}
-	for _, r := range results {
-		for _, row := range r.Returned {
-			claimed[[2]string{row[0], row[1]}] = true
-		}
-	}
-	fresh := make([]*member, 0, len(members))
-	for _, m := range members {
-		m.duplicate = m.inbox() && !claimed[[2]string{m.cause.Consumer, m.cause.MessageID}]
-		if !m.duplicate {
-			fresh = append(fresh, m)
-		}
-	}
-	return fresh, nil
 }
 
 // decide runs the members until each has succeeded or failed. One that asks for rows that were not
@@ -147,14 +109,21 @@ func (b *batch) decide(members []*member) error {
 
 // run runs one member on a unit of its own. Its panic is its own too.
 func (b *batch) run(m *member) {
-	u := &unit{core: b.core, ctx: m.ctx, batch: b, tx: b.tx, cause: m.cause, now: b.now}
-	m.unit, m.err, m.panicked = u, nil, nil
+	u := b.unitOf(m)
+	m.err, m.panicked = nil, nil
 	defer func() {
 		if p := recover(); p != nil && !u.later {
 			m.panicked = p
 		}
 	}()
-	m.err = m.work(u)
+	if m.err = m.work(u); m.err == nil && !u.later {
+		m.err = u.conclude()
+	}
+}
+
+func (b *batch) unitOf(m *member) *unit {
+	m.unit = &unit{core: b.core, ctx: m.ctx, batch: b, tx: b.tx, cause: m.cause, now: b.now, ruled: m.ruled}
+	return m.unit
 }
 
 // take makes what a unit has staged part of the batch, and visible to the members behind it.
@@ -242,7 +211,11 @@ func (b *batch) committed(members []*member) {
 		if m.duplicate {
 			b.core.Observer.Duplicate(m.cause.Handler)
 		}
-		if m.inbox() && m.err == nil && m.panicked == nil {
+		if m.parked {
+			b.core.Observer.Parked(m.cause.Handler)
+			m.cause.Delivery.Parked()
+		}
+		if m.inbox() && m.err == nil && m.panicked == nil && !m.left && !m.parked {
 			marks = append(marks, m.cause)
 		}
 	}

@@ -27,6 +27,7 @@ import (
 // Observer hears what the units of work do.
 type Observer interface {
 	Duplicate(handler string) // a message that had been handled before
+	Parked(handler string)    // a message that waits behind a dead letter of its order
 	CommitBatch(n int)        // n members were committed together
 }
 
@@ -67,6 +68,9 @@ const attempts = 8
 // may share with others. It commits when fn returns nil; when fn fails, nothing of it is left.
 func (c *Core) do(ctx context.Context, fn func(*unit) error) error {
 	m := newMember(ctx, fn)
+	if m.special() {
+		return c.alone(ctx, fn)
+	}
 	c.group.join(m, c)
 	if !m.await() {
 		return ctx.Err()

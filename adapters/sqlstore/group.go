@@ -38,7 +38,10 @@ type member struct {
 
 	// Written before done is closed.
 	unit      *unit // of its last run
-	duplicate bool  // its message was handled before
+	duplicate bool  // its message was handled before, or is a dead letter or parked
+	left      bool  // the latter: it is not to be marked as handled
+	parked    bool  // it waits behind a dead letter: it was not handled
+	ruled     bool  // a person says what became of an act
 	err       error // its own failure, or that of the transaction
 	panicked  any   // what its work panicked with
 	apart     bool  // the shared transaction failed: it is to be run by itself
@@ -50,6 +53,12 @@ func newMember(ctx context.Context, work func(*unit) error) *member {
 
 // inbox says whether the unit takes effect once for a message.
 func (m *member) inbox() bool { return m.cause.Consumer != "" }
+
+// special says whether it claims more than an inbox row: a message that was sent again, or a
+// person's word on an act. Those are rare, and have a transaction of their own.
+func (m *member) special() bool {
+	return m.cause.Redrive != nil || m.ctx.Value(rulingKey{}) != nil
+}
 
 // await waits for the end of the transaction. It gives false when the caller's context ended before
 // one was begun. Once it is begun the outcome is waited for: whoever leaves would not know it.

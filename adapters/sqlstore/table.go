@@ -21,6 +21,7 @@ type table struct {
 	columns []column
 	head    string // up to the rows
 	tail    string // behind the rows
+	derived bool   // the rows are a table, v, that the statement selects from
 	every   bool   // a row that changes nothing means that it was stale
 	keyed   bool   // of several rows with the same first column only the last counts
 
@@ -59,7 +60,7 @@ func insert(name, columns, conflict string) *table {
 // whose columns are those given.
 func update(name, set, where, columns string) *table {
 	return &table{
-		name: name, verb: updates, columns: parse(columns), every: true,
+		name: name, verb: updates, derived: true, columns: parse(columns), every: true,
 		head: "UPDATE " + name + " SET " + set + " FROM ", tail: " WHERE " + where,
 	}
 }
@@ -163,7 +164,7 @@ func (t *table) forPostgres() string {
 		cells[i] = express(d, c.cell, "v."+c.name)
 	}
 	rows := "unnest(" + strings.Join(arrays, ", ") + ") AS v(" + strings.Join(names, ", ") + ")"
-	if t.verb != updates {
+	if !t.derived {
 		rows = "SELECT " + strings.Join(cells, ", ") + " FROM " + rows
 	}
 	return t.head + rows + t.tail
@@ -177,7 +178,7 @@ func (t *table) forSQLite(n int) string {
 	}
 	row := "(" + strings.Join(cells, ", ") + ")"
 	rows := "VALUES " + strings.TrimSuffix(strings.Repeat(row+", ", n), ", ")
-	if t.verb != updates {
+	if !t.derived {
 		return t.head + rows + t.tail
 	}
 	names := make([]string, len(t.columns)) // SQLite numbers the columns of VALUES and cannot rename them

@@ -35,6 +35,8 @@ type unit struct {
 	touched []func() // hold up what it has asked for
 	learned []func() // tell the members behind it what it has written
 
+	ruled bool // a person says what became of an act
+
 	opening func(eventID string) // a new order's first timeline entry names the message that is published next
 }
 
