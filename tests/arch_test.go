@@ -38,6 +38,7 @@ var rules = []rule{
 	{"app/inventory", []string{"app"}, []string{"app/inventory", "app/messages"}, "services meet in app/messages"},
 	{"app/notification", []string{"app"}, []string{"app/notification", "app/messages"}, "services meet in app/messages"},
 	{"app/gateway", []string{"app"}, []string{"app/gateway", "app/messages"}, "services meet in app/messages"},
+	{"app/deadletters", []string{"app"}, []string{"app/deadletters"}, "what an operator does about dead letters knows no service"},
 	{"sagas", []string{"app", "ports", "adapters", "cmd", "migrations", "api", lib}, []string{"app/messages"},
 		"the saga sees messages and the domain"},
 	{"sagas/order", []string{"sagas", "time", "math/rand", "math/rand/v2", "os", "net", "net/http", "database/sql"}, []string{"sagas/order"},

@@ -116,6 +116,9 @@ func (a *Auditor) look(ctx context.Context, settled bool, earlier findings) (fin
 		if p.accounts, err = a.Ledger.accounts(ctx); err != nil {
 			return p.found, err
 		}
+		if err := p.paidOutside(); err != nil {
+			return p.found, err
+		}
 	}
 	var group errgroup.Group // whoever reads one database alone does so beside the others
 	group.Go(func() error {

@@ -2,7 +2,7 @@ package audit
 
 import "millrace/app/audit"
 
-// inbox: no consumer has a message twice, and no saga took one that has no row. That none took one
+// inbox: no consumer has a message twice, what is parked is kept, and no saga took a message that has no row. That none took one
 // twice is checked in journals.
 func (p *pass) inbox() error {
 	f := p.found.of(audit.InboxUnique)
@@ -22,6 +22,9 @@ func (p *pass) inbox() error {
 		}
 		for _, t := range twice {
 			f.broken(t.MessageID, "%s has it %d times", t.Consumer, t.N)
+		}
+		if err := p.sequences(s); err != nil {
+			return err
 		}
 	}
 	unclaimed, err := rows[string](p.ordering, `SELECT message_id FROM saga_journal WHERE outcome <> 'failed' AND at >= ?

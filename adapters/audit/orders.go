@@ -39,6 +39,10 @@ func (p *pass) orders() error {
 	if err != nil {
 		return err
 	}
+	untold, err := p.untold()
+	if err != nil {
+		return err
+	}
 	orders, err := walk(p.ordering, func(r *sql.Rows, o *ordered) error {
 		return r.Scan(&o.id, &o.user, &o.status, &o.reason, &o.currency, &o.total, &o.items)
 	}, func(o *ordered) string { return o.id },
@@ -93,7 +97,7 @@ func (p *pass) orders() error {
 		p.tally(&o)
 		p.moneyOf(&o, payment)
 		p.stockOf(&o, reservation)
-		p.mailOf(&o, notice, excused[o.id])
+		p.mailOf(&o, notice, excused[o.id] && !p.settled || untold[o.id])
 		if err := orders.next(); err != nil {
 			return err
 		}
@@ -110,7 +114,7 @@ func (p *pass) underWay() (map[string]bool, error) {
 	for query, s := range map[string]*snapshot{
 		"SELECT aggregate_id FROM outbox WHERE published_at IS NULL AND event_type = 'OrderCompleted'": p.ordering,
 		"SELECT aggregate_id FROM outbox_dead WHERE event_type = 'OrderCompleted'":                     p.ordering,
-		"SELECT order_id FROM dead_letters WHERE state = 'waiting'":                                    p.notifications,
+		"SELECT order_id FROM dead_letters WHERE state IN ('waiting', 'parked', 'redriving')":          p.notifications,
 	} {
 		ids, err := rows[string](s, query)
 		if err != nil {

@@ -9,7 +9,7 @@ func (p *pass) mailOf(o *ordered, n *notified, excused bool) {
 		f.checked++
 	}
 	switch {
-	case n == nil && (!o.ended() || excused && !p.settled):
+	case n == nil && (!o.ended() || excused):
 	case n == nil:
 		f.suspect(o.id, "the order is %s, and its customer was not told", o.status)
 	case !o.ended():
@@ -21,7 +21,7 @@ func (p *pass) mailOf(o *ordered, n *notified, excused bool) {
 		f.suspect(o.id, "there is a notice, and nobody intends to send it")
 	case n.sent != (n.intent.String == "done"):
 		f.suspect(o.id, "the letter was sent: %t; the intent to send it is %s", n.sent, n.intent.String)
-	case p.settled && !n.sent:
+	case p.settled && !n.sent && n.intent.String != "discarded":
 		f.suspect(o.id, "the letter was not sent; the intent to send it is %s", n.intent.String)
 	}
 }

@@ -2,8 +2,8 @@ package audit
 
 import "millrace/app/audit"
 
-// ours leaves out the copies of dead letters, which are what somebody else has sent.
-const ours = "topic NOT LIKE '%.dlq'"
+// ours leaves out the copies of dead letters and what is sent again: somebody else has told it.
+const ours = "topic NOT LIKE '%.dlq' AND topic NOT LIKE '%.redrive'"
 
 // told is every message of the named types that was written to an outbox, those included that
 // Kafka will never take.
@@ -11,7 +11,7 @@ func told(types string) string {
 	return `WITH told AS MATERIALIZED (
 		SELECT aggregate_id, event_type FROM outbox WHERE ` + ours + ` AND event_type IN (` + types + `)
 		UNION ALL
-		SELECT aggregate_id, event_type FROM outbox_dead WHERE event_type IN (` + types + `)) `
+		SELECT aggregate_id, event_type FROM outbox_dead WHERE ` + ours + ` AND event_type IN (` + types + `)) `
 }
 
 // outboxOfOrdering: what began an order, what was asked of it, and how it ended is in the outbox.

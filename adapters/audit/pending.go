@@ -13,8 +13,8 @@ func (p *pass) pending() error {
 	everywhere := []string{
 		`SELECT aggregate_id AS subject, event_type || ' is in the outbox, unpublished' AS what FROM outbox WHERE published_at IS NULL`,
 		`SELECT aggregate_id AS subject, event_type || ' will never be published: ' || reason AS what FROM outbox_dead`,
-		`SELECT id AS subject, 'dead letter: ' || type || ' of ' || order_id || ' at ' || handler || ', ' || reason AS what
-			FROM dead_letters WHERE state = 'waiting'`,
+		`SELECT id AS subject, CASE state WHEN 'waiting' THEN 'dead letter: ' ELSE 'sent again: ' END || type || ' of ' || order_id || ' at ' || handler || ', ' || reason AS what
+			FROM dead_letters WHERE state IN ('waiting', 'redriving') AND topic <> ''`,
 		`SELECT message_id AS subject, 'parked behind a dead letter of ' || consumer AS what FROM inbox WHERE outcome = 'parked'`,
 	}
 	for _, s := range []*snapshot{p.ordering, p.payments, p.inventory, p.notifications} {
@@ -30,7 +30,7 @@ func (p *pass) pending() error {
 		return err
 	}
 	const intents = `SELECT id AS subject, 'to be done: ' || state || CASE last_error WHEN '' THEN '' ELSE ', ' || last_error END AS what
-		FROM intents WHERE state <> 'done'`
+		FROM intents WHERE state NOT IN ('done', 'discarded')`
 	if err := p.waits(f, p.payments, intents); err != nil {
 		return err
 	}

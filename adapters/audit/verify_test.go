@@ -152,10 +152,19 @@ func TestEveryInvariantIsFoundBroken(t *testing.T) {
 			[]string{report.NothingPending}},
 		{"an act is to be done", true, payments, "UPDATE intents SET state = 'dead' WHERE order_id = {confirmed}",
 			[]string{report.NothingPending}},
-		{"a dead letter waits", true, inventory, `INSERT INTO dead_letters (id, message_id, order_id, service, consumer, handler, type, topic,
-				partition_no, offset_no, headers, reason, error, attempts, first_at, last_at)
-			SELECT 'd', 'm', 'o', 's', 'c', 'h', 't', 't', 0, 0, '{}', 'bad_data', 'e', 1, created_at, created_at FROM outbox LIMIT 1`,
-			[]string{report.NothingPending}},
+		{"a dead letter waits", true, inventory, letter("", "waiting"), []string{report.NothingPending}},
+		{"a dead letter is sent again", true, inventory, letter("", "redriving"), []string{report.NothingPending}},
+		{"a dead letter that was discarded is over", true, inventory, letter("", "discarded"), nil},
+		{"a dead letter holds nobody", false, inventory, letter("ord_1", "waiting"), []string{report.InboxUnique}},
+		{"a message is parked and not kept", true, inventory, "UPDATE inbox SET outcome = 'parked' WHERE message_id = (SELECT min(message_id) FROM inbox)",
+			[]string{report.InboxUnique, report.NothingPending}},
+		{"a message is kept as parked and the inbox has none", false, inventory, letter("", "parked"), []string{report.InboxUnique}},
+		{"an order is held for nothing", false, inventory, "INSERT INTO held_orders (consumer, order_id, length) VALUES ('c', 'ord_1', 1)",
+			[]string{report.InboxUnique}},
+		{"a refund that was paid back by hand is told to nobody but us", true, payments, `INSERT INTO dead_letters (id, message_id, order_id, service,
+				consumer, handler, type, topic, partition_no, offset_no, headers, reason, error, attempts, first_at, last_at, state)
+			SELECT 'd', 'm', {refunded}, 's', 'intent_refund', 'intent_refund', 'refund', '', 0, 0, '{}', 'r', 'e', 1, created_at, created_at, 'settled'
+			FROM outbox LIMIT 1`, []string{report.BooksMatchProvider, report.MoneyConserved}}, // the provider knows of it as well: paid back twice
 		{"our books say that money was given back", true, payments,
 			"UPDATE payments SET state = 'voided' WHERE order_id = {refunded}", []string{report.BooksMatchProvider}},
 	}
@@ -310,4 +319,11 @@ func TestACheckThatCannotBeMadeIsAnErrorAndNoReport(t *testing.T) {
 			t.Errorf("with a newer schema: %v", err)
 		}
 	})
+}
+
+// letter puts a dead letter of an order into the inventory's database.
+func letter(orderID, state string) string {
+	return `INSERT INTO dead_letters (id, message_id, order_id, service, consumer, handler, type, topic,
+			partition_no, offset_no, headers, reason, error, attempts, first_at, last_at, state)
+		SELECT 'd', 'm', '` + orderID + `', 's', 'c', 'h', 't', 't', 0, 0, '{}', 'bad_data', 'e', 1, created_at, created_at, '` + state + `' FROM outbox LIMIT 1`
 }

@@ -59,6 +59,7 @@ type taker struct {
 type quiet struct{}
 
 func (quiet) Duplicate(string)                                          {}
+func (quiet) Parked(string)                                             {}
 func (quiet) CommitBatch(int)                                           {}
 func (quiet) PaymentFailed(string)                                      {}
 func (quiet) OrderCompleted(string, string, time.Duration)              {}

@@ -128,6 +128,21 @@ func (c *Cache) get(ctx context.Context, key string) ([]byte, bool) {
 	return value, err == nil
 }
 
+// exist says of each key whether Redis has it; of none when Redis does not say.
+func (c *Cache) exist(ctx context.Context, keys []string) []bool {
+	found := make([]bool, len(keys))
+	_, _ = c.circuit.Execute(func() ([]byte, error) {
+		ctx, cancel := context.WithTimeout(ctx, c.timeout)
+		defer cancel()
+		values, err := c.client.MGet(ctx, keys...).Result()
+		for i, value := range values {
+			found[i] = value != nil
+		}
+		return nil, err
+	})
+	return found
+}
+
 // send writes a batch in one round trip. What fails is forgotten: it is a cache.
 func (c *Cache) send(batch []entry) {
 	_, _ = c.circuit.Execute(func() ([]byte, error) {

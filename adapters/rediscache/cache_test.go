@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"millrace/adapters/rediscache"
+	"millrace/app/messages"
 	"millrace/app/order"
 	"millrace/domain/fault"
 )
@@ -93,16 +94,16 @@ func TestADamagedReplyIsNoReply(t *testing.T) {
 func TestAMarkIsSeenByItsConsumerAloneForItsTime(t *testing.T) {
 	t.Parallel()
 	r := miniredis.RunT(t)
-	written(t, r, func(c *rediscache.Cache) { c.Mark(t.Context(), "payment", "evt_1") })
+	written(t, r, func(c *rediscache.Cache) { mark(c, "payment", "evt_1") })
 	c := patient(t, r)
-	if !c.Seen(t.Context(), "payment", "evt_1") {
+	if !seen(t.Context(), c, "payment", "evt_1") {
 		t.Error("the mark is not seen")
 	}
-	if c.Seen(t.Context(), "inventory", "evt_1") || c.Seen(t.Context(), "payment", "evt_2") {
+	if seen(t.Context(), c, "inventory", "evt_1") || seen(t.Context(), c, "payment", "evt_2") {
 		t.Error("a mark is seen that nobody made")
 	}
 	r.FastForward(24 * time.Hour)
-	if c.Seen(t.Context(), "payment", "evt_1") {
+	if seen(t.Context(), c, "payment", "evt_1") {
 		t.Error("the mark outlives its time")
 	}
 }
@@ -111,10 +112,10 @@ func TestAFlushedCacheHasForgottenAndTakesNewMarks(t *testing.T) {
 	t.Parallel()
 	r := miniredis.RunT(t)
 	c := patient(t, r)
-	c.Mark(t.Context(), "payment", "evt_1")
+	mark(c, "payment", "evt_1")
 	r.FlushAll()
-	written(t, r, func(c *rediscache.Cache) { c.Mark(t.Context(), "payment", "evt_2") })
-	if !c.Seen(t.Context(), "payment", "evt_2") {
+	written(t, r, func(c *rediscache.Cache) { mark(c, "payment", "evt_2") })
+	if !seen(t.Context(), c, "payment", "evt_2") {
 		t.Error("no mark after a flush")
 	}
 }
@@ -144,13 +145,13 @@ func TestRedisAwayGivesTheSameAnswersQuicklyAndOneLogLine(t *testing.T) {
 			began := time.Now()
 			for i := range 10_000 {
 				id := fmt.Sprint("evt_", i)
-				if c.Seen(t.Context(), "payment", id) {
+				if seen(t.Context(), c, "payment", id) {
 					t.Fatal("a mark was seen in no Redis")
 				}
 				if _, ok := c.Get(t.Context(), reply.Key); ok {
 					t.Fatal("a reply was found in no Redis")
 				}
-				c.Mark(t.Context(), "payment", id)
+				mark(c, "payment", id)
 				c.Put(t.Context(), reply)
 			}
 			if took := time.Since(began); took > 5*time.Second { // 1,500 s, if each call waited
@@ -183,13 +184,13 @@ func TestRedisThatComesBackIsUsedAgain(t *testing.T) {
 	}})
 	r.SetError("LOADING Redis is loading the dataset in memory")
 	for range 3 {
-		c.Seen(t.Context(), "payment", "evt_1")
+		seen(t.Context(), c, "payment", "evt_1")
 	}
 	r.SetError("")
 	if err := r.Set("dedupe:payment:evt_1", "1"); err != nil {
 		t.Fatal(err)
 	}
-	for !c.Seen(t.Context(), "payment", "evt_1") {
+	for !seen(t.Context(), c, "payment", "evt_1") {
 		if t.Context().Err() != nil {
 			t.Fatal("Redis is back and not used")
 		}
@@ -212,9 +213,9 @@ func TestACallerThatLeavesDoesNotCountAgainstRedis(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 10 {
-		c.Seen(gone, "payment", "evt_1")
+		seen(gone, c, "payment", "evt_1")
 	}
-	if !c.Seen(t.Context(), "payment", "evt_1") {
+	if !seen(t.Context(), c, "payment", "evt_1") {
 		t.Error("the circuit opened because callers left")
 	}
 }
@@ -234,13 +235,13 @@ func TestAWrongPasswordIsRedisAway(t *testing.T) {
 func TestCloseLeavesNothingRunning(t *testing.T) {
 	r := miniredis.RunT(t)
 	before := goleak.IgnoreCurrent()
-	written(t, r, func(c *rediscache.Cache) { c.Mark(t.Context(), "payment", "evt_1") })
+	written(t, r, func(c *rediscache.Cache) { mark(c, "payment", "evt_1") })
 	late := patient(t, r)
 	if err := late.Close(); err != nil {
 		t.Error(err)
 	}
-	late.Mark(t.Context(), "payment", "evt_2") // as work does that ends after its service
-	if late.Seen(t.Context(), "payment", "evt_1") {
+	mark(late, "payment", "evt_2") // as work does that ends after its service
+	if seen(t.Context(), late, "payment", "evt_1") {
 		t.Error("a closed cache answers")
 	}
 	r.Close()
@@ -267,4 +268,12 @@ func silent(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = l.Close() })
 	return l.Addr().String() // the kernel accepts into the backlog
+}
+
+func mark(c *rediscache.Cache, consumer, messageID string) {
+	c.Mark([]messages.Cause{{Consumer: consumer, MessageID: messageID}})
+}
+
+func seen(ctx context.Context, c *rediscache.Cache, consumer, messageID string) bool {
+	return c.Seen(ctx, []messages.Cause{{Consumer: consumer, MessageID: messageID}})[0]
 }

@@ -1,18 +1,28 @@
 package rediscache
 
-import "context"
+import (
+	"context"
 
-// Seen says whether a consumer is known to have handled a message. False says nothing: the inbox
-// knows. It is not asked about a message that is sent again on purpose.
-func (c *Cache) Seen(ctx context.Context, consumer, messageID string) bool {
-	_, ok := c.get(ctx, markKey(consumer, messageID))
-	return ok
+	"millrace/app/messages"
+)
+
+// Seen says of each delivery whether its consumer is known to have handled its message, in one
+// round trip. False says nothing: the inbox knows. It is not asked about a message that is sent
+// again on purpose.
+func (c *Cache) Seen(ctx context.Context, causes []messages.Cause) []bool {
+	keys := make([]string, len(causes))
+	for i, cause := range causes {
+		keys[i] = markKey(cause)
+	}
+	return c.exist(ctx, keys)
 }
 
-// Mark remembers that a consumer has handled a message. It is called after the commit, never
+// Mark remembers that consumers have handled messages. It is called after the commit, never
 // before it, and does not wait for Redis.
-func (c *Cache) Mark(_ context.Context, consumer, messageID string) {
-	c.writes.put(entry{key: markKey(consumer, messageID), value: []byte("1"), ttl: c.markTTL})
+func (c *Cache) Mark(causes []messages.Cause) {
+	for _, cause := range causes {
+		c.writes.put(entry{key: markKey(cause), value: []byte("1"), ttl: c.markTTL})
+	}
 }
 
-func markKey(consumer, messageID string) string { return "dedupe:" + consumer + ":" + messageID }
+func markKey(cause messages.Cause) string { return "dedupe:" + cause.Consumer + ":" + cause.MessageID }

@@ -15,10 +15,17 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Statement is one of a batch: a text with ? for its parameters.
+// Statement is one of a batch. PostgreSQL's parameters may be written $1 or ?, SQLite's are ?.
 type Statement struct {
-	Query string
-	Args  []any
+	Query   string
+	Args    []any
+	Returns bool // it has a RETURNING clause, of text columns
+}
+
+// Result is what a statement of a batch did.
+type Result struct {
+	Changed  int64      // rows
+	Returned [][]string // a row each, where the statement has a RETURNING clause
 }
 
 // Tx is a transaction that can send many statements at once.
@@ -48,22 +55,19 @@ func (d *DB) InBatchTx(ctx context.Context, fn func(*Tx) error) error {
 	return tx.Commit()
 }
 
-// Batch runs the statements in their order and gives how many rows each of them changed. It stops
-// at the first that fails. PostgreSQL gets them in one round trip: waiting for an answer to each
-// costs both sides more than the statements themselves.
-func (t *Tx) Batch(ctx context.Context, statements []Statement) ([]int64, error) {
-	changed := make([]int64, len(statements))
+// Batch runs the statements in their order and tells what each of them did. It stops at the first
+// that fails. PostgreSQL gets them in one round trip: waiting for an answer to each costs both
+// sides more than the statements themselves.
+func (t *Tx) Batch(ctx context.Context, statements []Statement) ([]Result, error) {
+	results := make([]Result, len(statements))
 	if t.conn == nil || len(statements) == 1 {
 		for i, s := range statements {
-			result, err := t.ExecContext(ctx, t.Rebind(s.Query), s.Args...)
-			if err != nil {
-				return nil, err
-			}
-			if changed[i], err = result.RowsAffected(); err != nil {
+			var err error
+			if results[i], err = t.run(ctx, s); err != nil {
 				return nil, err
 			}
 		}
-		return changed, nil
+		return results, nil
 	}
 	if trace.SpanFromContext(ctx).IsRecording() {
 		var span trace.Span
@@ -80,20 +84,82 @@ func (t *Tx) Batch(ctx context.Context, statements []Statement) ([]int64, error)
 		for _, s := range statements {
 			batch.Queue(t.Rebind(s.Query), s.Args...)
 		}
-		results := conn.SendBatch(ctx, batch)
-		for i := range statements {
-			tag, err := results.Exec()
-			if err != nil {
-				return errors.Join(err, results.Close())
+		sent := conn.SendBatch(ctx, batch)
+		for i, s := range statements {
+			if results[i], err = answer(sent, s); err != nil {
+				return errors.Join(err, sent.Close())
 			}
-			changed[i] = tag.RowsAffected()
 		}
-		return results.Close()
+		return sent.Close()
 	})
 	if err != nil {
 		return nil, err
 	}
-	return changed, nil
+	return results, nil
+}
+
+// run runs one statement by itself.
+func (t *Tx) run(ctx context.Context, s Statement) (Result, error) {
+	query := t.Rebind(s.Query)
+	if !s.Returns {
+		done, err := t.ExecContext(ctx, query, s.Args...)
+		if err != nil {
+			return Result{}, err
+		}
+		changed, err := done.RowsAffected()
+		return Result{Changed: changed}, err
+	}
+	rows, err := t.QueryxContext(ctx, query, s.Args...)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { _ = rows.Close() }()
+	columns, err := rows.Columns()
+	if err != nil {
+		return Result{}, err
+	}
+	var r Result
+	for rows.Next() {
+		row, into := textRow(len(columns))
+		if err := rows.Scan(into...); err != nil {
+			return Result{}, err
+		}
+		r.Returned = append(r.Returned, row)
+	}
+	r.Changed = int64(len(r.Returned))
+	return r, rows.Err()
+}
+
+// answer reads what PostgreSQL says to one statement of a batch.
+func answer(sent pgx.BatchResults, s Statement) (Result, error) {
+	if !s.Returns {
+		tag, err := sent.Exec()
+		return Result{Changed: tag.RowsAffected()}, err
+	}
+	rows, err := sent.Query()
+	if err != nil {
+		return Result{}, err
+	}
+	defer rows.Close()
+	var r Result
+	for rows.Next() {
+		row, into := textRow(len(rows.FieldDescriptions()))
+		if err := rows.Scan(into...); err != nil {
+			return Result{}, err
+		}
+		r.Returned = append(r.Returned, row)
+	}
+	r.Changed = int64(len(r.Returned))
+	return r, rows.Err()
+}
+
+// textRow makes a row and where to scan it.
+func textRow(columns int) (row []string, into []any) {
+	row, into = make([]string, columns), make([]any, columns)
+	for i := range row {
+		into[i] = &row[i]
+	}
+	return row, into
 }
 
 // postgresConn finds pgx's connection under what database/sql was given.

@@ -1,7 +1,11 @@
 // Package sqlstore is the services' state in SQL: PostgreSQL in production, SQLite embedded, the
-// same code for both. A handler's transaction is a unit: it stages what it writes, and the unit
-// flushes all of it, inbox and outbox rows included, in as few statements as it can. Nothing
-// here decides anything about orders, and nothing here talks to Kafka.
+// same code for both. Nothing here decides anything about orders, and nothing here talks to Kafka.
+//
+// A handler's transaction is a unit (unit.go): it stages what it writes and never touches SQL. Units
+// that are asked for at the same time are committed together (group.go): one transaction claims
+// all their inbox rows, reads what any of them asks for by sets (loader.go), runs them one after the
+// other, each seeing what those before it have staged, and writes all of it with a statement a
+// table (batch.go, table.go). Whoever wrote a handler need not know.
 package sqlstore
 
 import (
@@ -23,13 +27,16 @@ import (
 // Observer hears what the units of work do.
 type Observer interface {
 	Duplicate(handler string) // a message that had been handled before
+	Parked(handler string)    // a message that waits behind a dead letter of its order
 	CommitBatch(n int)        // n members were committed together
 }
 
 // Marks is a cache of handled messages in front of the inbox. It may forget and may be away.
 type Marks interface {
-	Seen(ctx context.Context, consumer, messageID string) bool
-	Mark(ctx context.Context, consumer, messageID string)
+	// Seen says of each delivery whether its consumer is known to have handled its message.
+	Seen(ctx context.Context, causes []messages.Cause) []bool
+	// Mark remembers handled messages. It does not wait.
+	Mark(causes []messages.Cause)
 }
 
 // Config is what every store needs.
@@ -48,68 +55,46 @@ type Config struct {
 // Core runs units of work on one service's database.
 type Core struct {
 	Config
+	group group
 }
 
 // NewCore makes the part that all stores of a service share.
-func NewCore(c Config) *Core { return &Core{c} }
+func NewCore(c Config) *Core { return &Core{Config: c} }
 
-// attempts is how often a unit is run when it meets another transaction.
+// attempts is how often a unit is run by itself when it meets another transaction.
 const attempts = 8
 
-// errDuplicate ends a unit whose message was handled before.
-var errDuplicate = errors.New("the message was handled before")
-
-// do runs fn in one transaction with the inbox row of the cause in ctx, and commits when it
-// returns nil. A unit that meets another transaction is run again from its beginning.
+// do runs fn as one unit of work with the inbox row of the cause in ctx, in a transaction that it
+// may share with others. It commits when fn returns nil; when fn fails, nothing of it is left.
 func (c *Core) do(ctx context.Context, fn func(*unit) error) error {
-	cause := messages.CauseOf(ctx)
-	if c.seen(ctx, cause) {
-		c.Observer.Duplicate(cause.Handler)
-		return nil
+	m := newMember(ctx, fn)
+	if m.special() {
+		return c.alone(ctx, fn)
 	}
+	c.group.join(m, c)
+	if !m.await() {
+		return ctx.Err()
+	}
+	if m.apart {
+		return c.alone(ctx, fn)
+	}
+	return m.result()
+}
+
+// alone runs fn in a transaction of its own, and again from its beginning when it meets another one.
+func (c *Core) alone(ctx context.Context, fn func(*unit) error) error {
 	for n := 1; ; n++ {
-		u, err := c.once(ctx, cause, fn)
+		m := newMember(ctx, fn)
+		err := c.commit(ctx, []*member{m})
 		switch {
-		case errors.Is(err, errDuplicate):
-			c.Observer.Duplicate(cause.Handler)
-			c.mark(ctx, cause)
-			return nil
 		case err == nil:
-			c.mark(ctx, cause)
-			c.Observer.CommitBatch(1)
-			u.committed()
-			return nil
+			return m.result()
 		case n == attempts || !meetsAnother(err):
 			return err
 		}
 		if err := pause(ctx, n); err != nil {
 			return err
 		}
-	}
-}
-
-func (c *Core) once(ctx context.Context, cause messages.Cause, fn func(*unit) error) (*unit, error) {
-	u := &unit{core: c, ctx: ctx, cause: cause, now: c.Now().UTC().Truncate(time.Microsecond)}
-	err := c.DB.InBatchTx(ctx, func(tx *sqldb.Tx) error {
-		u.tx = tx
-		if err := u.claim(); err != nil {
-			return err
-		}
-		if err := fn(u); err != nil {
-			return err
-		}
-		return u.flush()
-	})
-	return u, sqldb.Classify(err)
-}
-
-func (c *Core) seen(ctx context.Context, cause messages.Cause) bool {
-	return c.Marks != nil && cause.Consumer != "" && c.Marks.Seen(ctx, cause.Consumer, cause.MessageID)
-}
-
-func (c *Core) mark(ctx context.Context, cause messages.Cause) {
-	if c.Marks != nil && cause.Consumer != "" {
-		c.Marks.Mark(ctx, cause.Consumer, cause.MessageID)
 	}
 }
 

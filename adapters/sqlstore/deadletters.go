@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -13,9 +14,11 @@ import (
 )
 
 var (
-	deadLetterRow = insert("dead_letters", `id, message_id, order_id, service, consumer, handler, type, topic, partition_no,
-		offset_no, record_key, payload, headers, reason, error, attempts, first_at, last_at`, "ON CONFLICT (id) DO NOTHING")
-	inboxDead = insert("inbox", "consumer, message_id, outcome, handled_at", "ON CONFLICT DO NOTHING")
+	deadLetterRow = insert("dead_letters", `id text, message_id text, order_id text, service text, consumer text, handler text,
+		type text, topic text, partition_no integer, offset_no bigint, record_key bytea, payload bytea, headers text, reason text,
+		error text, attempts integer, first_at timestamptz, last_at timestamptz, state text, position integer`, "ON CONFLICT (id) DO NOTHING")
+	letterLog = insert("dead_letter_log", "letter_id text, version integer, at timestamptz, act text, actor text, reason text",
+		"ON CONFLICT DO NOTHING")
 )
 
 // DeadLetters is where a service's refused messages are kept.
@@ -24,38 +27,83 @@ type DeadLetters struct{ core *Core }
 // NewDeadLetters makes the store.
 func NewDeadLetters(core *Core) *DeadLetters { return &DeadLetters{core} }
 
+// errNothingToKeep takes a transaction back whose message was handled, or kept, before.
+var errNothingToKeep = errors.New("the message was handled or kept before")
+
 // Keep writes the dead letter, the inbox outcome "dead" and the copy for <service>.dlq in one
-// transaction. Keeping the same one again changes nothing, nor does keeping one whose message was
-// handled meanwhile.
+// transaction, and holds the order: what comes of it later waits. Keeping the same one again changes
+// nothing, nor does keeping one whose message was handled meanwhile. A letter that was sent again
+// and has failed again goes back to its place.
 func (s *DeadLetters) Keep(ctx context.Context, d messages.DeadLetter) error {
-	err := s.core.do(messages.WithCause(ctx, messages.Cause{}), func(u *unit) error {
-		n, err := inboxDead.write(u, [][]any{{d.Consumer, d.MessageID, "dead", u.now}})
-		if err != nil || n == 0 {
-			return err // it was handled, or kept, before
-		}
-		u.stage(deadLetterRow, d.ID, d.MessageID, d.OrderID, d.Service, d.Consumer, d.Handler, d.Type, d.Topic, d.Partition,
-			d.Offset, d.Key, d.Payload, jsonText(d.Headers), d.Reason, d.Error, d.Attempts, d.FirstAt.UTC(), d.LastAt.UTC())
-		u.out = append(u.out, outbox.Record{
-			ID: d.ID, AggregateID: cmp.Or(d.OrderID, d.ID), EventType: cmp.Or(d.Type, "DeadLetter"), Topic: messages.DeadLetters(d.Service),
-			Payload: d.Payload, Headers: copyHeaders(d), CreatedAt: u.now,
-		})
-		return nil
-	})
-	if err != nil {
+	keep := keepNew
+	if d.Redrive != nil {
+		keep = keepAgain
+	}
+	err := s.core.alone(messages.WithCause(ctx, messages.Cause{}), func(u *unit) error { return keep(u, d) })
+	if err != nil && !errors.Is(err, errNothingToKeep) {
 		return fmt.Errorf("keep dead letter: %w", err)
 	}
 	return nil
 }
 
+func keepNew(u *unit, d messages.DeadLetter) error {
+	position, err := u.hold(d.Consumer, d.OrderID)
+	if err != nil {
+		return err
+	}
+	n, err := u.writeNow(inboxRow, []any{d.Consumer, d.MessageID, "dead", u.now})
+	if err != nil || n == 0 {
+		return cmp.Or(err, errNothingToKeep)
+	}
+	u.stageLetter(d, "waiting", position)
+	u.log(d.ID, 1, "kept", "", d.Reason)
+	u.copyOut(d, d.ID)
+	return nil
+}
+
+func keepAgain(u *unit, d messages.DeadLetter) error {
+	r := d.Redrive
+	if err := u.lockOrder(r.Consumer, d.OrderID); err != nil {
+		return err
+	}
+	n, err := u.change(`UPDATE dead_letters SET state = 'waiting', version = version + 1, reason = ?, error = ?, attempts = attempts + ?,
+		last_at = ? WHERE id = ? AND version = ? AND state = 'redriving'`,
+		d.Reason, d.Error, d.Attempts, d.LastAt.UTC(), r.LetterID, r.Version)
+	if err != nil || n == 0 {
+		return cmp.Or(err, errNothingToKeep)
+	}
+	if _, err := u.writeNow(inboxOver, []any{r.Consumer, r.MessageID, "dead", u.now}); err != nil {
+		return err
+	}
+	u.log(r.LetterID, r.Version+1, "failed again", "", d.Reason)
+	d.ID = r.LetterID
+	u.copyOut(d, messages.DerivedID(d.ID, "failed_again", r.Version))
+	return nil
+}
+
+func (u *unit) stageLetter(d messages.DeadLetter, state string, position int) {
+	u.stage(deadLetterRow, d.ID, d.MessageID, d.OrderID, d.Service, d.Consumer, d.Handler, d.Type, d.Topic, d.Partition,
+		d.Offset, d.Key, d.Payload, jsonText(d.Headers), d.Reason, d.Error, d.Attempts, d.FirstAt.UTC(), d.LastAt.UTC(), state, position)
+}
+
+// copyOut sends the copy for <service>.dlq.
+func (u *unit) copyOut(d messages.DeadLetter, id string) {
+	u.out = append(u.out, outbox.Record{
+		ID: id, AggregateID: cmp.Or(d.OrderID, d.ID), EventType: cmp.Or(d.Type, "DeadLetter"), Topic: messages.DeadLetters(d.Service),
+		Payload: d.Payload, Headers: copyHeaders(d, id), CreatedAt: u.now,
+	})
+}
+
 // copyHeaders gives the copy in <service>.dlq the record's own headers and, prefixed with
 // "deadletter-", where it was read, who refused it, and why.
-func copyHeaders(d messages.DeadLetter) map[string]string {
+func copyHeaders(d messages.DeadLetter, id string) map[string]string {
 	h := make(map[string]string, len(d.Headers)+16)
 	for name, value := range d.Headers {
 		h[name] = value
 	}
-	h["eventId"] = d.ID
+	h["eventId"] = id
 	h["correlationId"] = d.OrderID
+	h["deadletter-id"] = d.ID
 	h["deadletter-message-id"] = d.MessageID
 	h["deadletter-topic"] = d.Topic
 	h["deadletter-partition"] = strconv.Itoa(int(d.Partition))

@@ -29,19 +29,28 @@ func (s *Sagas) OpenSagas(ctx context.Context, stuckAfter time.Duration) (open, 
 	return open, stuck, nil
 }
 
-// Waiting counts dead letters that nobody has dealt with, by handler.
-func (s *DeadLetters) Waiting(ctx context.Context) (map[string]int, error) {
+// Waiting counts, by handler, the dead letters that a person has to deal with, refused acts among
+// them, and the messages that are parked behind them. It counts those of the core's own service:
+// two services may share a database.
+func (s *DeadLetters) Waiting(ctx context.Context) (waiting, parked map[string]int, err error) {
 	var rows []struct {
 		Handler string `db:"handler"`
+		State   string `db:"state"`
 		N       int    `db:"n"`
 	}
-	const query = "SELECT handler, count(*) AS n FROM dead_letters WHERE state = 'waiting' GROUP BY handler"
-	if err := s.core.DB.Read.SelectContext(ctx, &rows, query); err != nil {
-		return nil, fmt.Errorf("count dead letters: %w", sqldb.Classify(err))
+	db := s.core.DB.Read
+	query := "SELECT handler, state, count(*) AS n FROM dead_letters WHERE " + open + " AND service = ? GROUP BY handler, state"
+	if err := db.SelectContext(ctx, &rows, db.Rebind(query), s.core.Service); err != nil {
+		return nil, nil, fmt.Errorf("count dead letters: %w", sqldb.Classify(err))
 	}
-	waiting := map[string]int{}
+	waiting, parked = map[string]int{}, map[string]int{}
 	for _, r := range rows {
-		waiting[r.Handler] = r.N
+		switch r.State {
+		case "waiting":
+			waiting[r.Handler] = r.N
+		case "parked":
+			parked[r.Handler] = r.N
+		}
 	}
-	return waiting, nil
+	return waiting, parked, nil
 }

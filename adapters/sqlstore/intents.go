@@ -8,6 +8,8 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"millrace/adapters/sqldb"
+	"millrace/app/messages"
+	"millrace/domain/fault"
 	"millrace/domain/intent"
 )
 
@@ -16,31 +18,40 @@ import (
 const Lease = 20 * time.Second
 
 var (
-	intentRow = insert("intents",
-		"id, order_id, kind, cause, trace_parent, state, version, attempts, due_at, created_at, updated_at",
-		"ON CONFLICT (id) DO NOTHING",
-		"?", "?", "?", "?", "?", "?", "?", "?", "{plus}", "?", "?")
-	intentDone = update("intents", "state = 'done', version = intents.version + 1, updated_at = v.column3",
-		"intents.id = v.column1 AND intents.version = v.column2 AND intents.state = 'open'", "TEXT", "INTEGER", "TIMESTAMPTZ")
+	intentRow = insert("intents", `id text, order_id text, kind text, cause text, trace_parent text, state text, version integer,
+		attempts integer, due_at bigint, created_at timestamptz, updated_at timestamptz`, "ON CONFLICT (id) DO NOTHING").
+		writes("due_at", "{plus}").tells(1)
+	// letterSettled ends the dead letter of an act that was refused before, and is done now.
+	letterSettled = update("dead_letters", "state = 'done', version = dead_letters.version + 1",
+		"dead_letters.id = v.id AND dead_letters.state = 'redriving'", "id text")
+	// refusedLetter is the dead letter of an act. One that is refused again goes back to waiting.
+	refusedLetter = insert("dead_letters", `id text, message_id text, order_id text, service text, consumer text, handler text,
+		type text, topic text, partition_no integer, offset_no bigint, payload bytea, headers text, reason text, error text,
+		attempts integer, first_at timestamptz, last_at timestamptz`,
+		`ON CONFLICT (id) DO UPDATE SET state = 'waiting', version = dead_letters.version + 1, reason = excluded.reason,
+			error = excluded.error, attempts = excluded.attempts, last_at = excluded.last_at`)
+	intentDone = update("intents", "state = 'done', version = intents.version + 1, updated_at = v.updated_at",
+		"intents.id = v.id AND intents.version = v.version AND intents.state = 'open'",
+		"id text, version integer, updated_at timestamptz")
 )
 
-// Intend stages an intent. This process holds it from the start: after the commit it is handed
-// to the worker in memory. One that was there before is not, or the act would be done again; nor
-// are others of the same unit then, which the sweep finds when their lease is over.
+// intend stages an intent. This process holds it from the start: after the commit it is handed to
+// the worker in memory. One that was there before is not, or the act would be done again.
 func (u *unit) intend(s *Intents, in intent.Intent) {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(u.ctx, carrier)
 	in.Cause, in.TraceParent, in.Version, in.Attempts = u.cause.CausationID, carrier["traceparent"], 1, 1
 	u.stage(intentRow, in.ID, in.OrderID, in.Kind.String(), in.Cause, in.TraceParent, "open",
 		in.Version, in.Attempts, Lease.Microseconds(), u.now, u.now)
-	u.after = append(u.after, func() {
-		if u.allTook(intentRow) {
-			s.handOver(in)
-		}
-	})
+	u.intents = append(u.intents, intended{s, in})
 }
 
-func (u *unit) settle(in intent.Intent) { u.stage(intentDone, in.ID, in.Version, u.now) }
+func (u *unit) settle(in intent.Intent) {
+	u.stage(intentDone, in.ID, in.Version, u.now)
+	if in.Buried > 0 && !u.ruled {
+		u.stage(letterSettled, in.ID)
+	}
+}
 
 // Intents is where a service's open intents are claimed and put back.
 type Intents struct {
@@ -57,9 +68,9 @@ func NewIntents(core *Core) *Intents {
 func (s *Intents) Committed() <-chan []intent.Intent { return s.committed }
 
 // handOver never blocks: what does not fit is found by the sweep when its lease is over.
-func (s *Intents) handOver(in intent.Intent) {
+func (s *Intents) handOver(intents []intent.Intent) {
 	select {
-	case s.committed <- []intent.Intent{in}:
+	case s.committed <- intents:
 	default:
 	}
 }
@@ -72,6 +83,16 @@ type intentRecord struct {
 	TraceParent string `db:"trace_parent"`
 	Version     int    `db:"version"`
 	Attempts    int    `db:"attempts"`
+	Buried      int    `db:"buried"`
+}
+
+const intentColumns = "id, order_id, kind, cause, trace_parent, version, attempts, buried"
+
+func (r intentRecord) restore() intent.Intent {
+	return intent.Intent{
+		ID: r.ID, OrderID: r.OrderID, Kind: intent.RestoreKind(r.Kind), Cause: r.Cause,
+		TraceParent: r.TraceParent, Version: r.Version, Attempts: r.Attempts, Buried: r.Buried,
+	}
 }
 
 // Claim leases up to n intents that are due, the oldest first.
@@ -79,17 +100,14 @@ func (s *Intents) Claim(ctx context.Context, n int) ([]intent.Intent, error) {
 	d := s.core.DB.Dialect
 	query := `UPDATE intents SET version = version + 1, attempts = attempts + 1, updated_at = ` + d.Now() + `, due_at = ` + d.NowPlus("?") + `
 		WHERE id IN (SELECT id FROM intents WHERE state = 'open' AND due_at <= ` + d.Now() + ` ORDER BY due_at LIMIT ?` + d.SkipLocked() + `)
-		RETURNING id, order_id, kind, cause, trace_parent, version, attempts`
+		RETURNING ` + intentColumns
 	var rows []intentRecord
 	if err := s.core.DB.SelectContext(ctx, &rows, s.core.DB.Rebind(query), Lease.Microseconds(), n); err != nil {
 		return nil, fmt.Errorf("claim intents: %w", sqldb.Classify(err))
 	}
 	claimed := make([]intent.Intent, len(rows))
 	for i, r := range rows {
-		claimed[i] = intent.Intent{
-			ID: r.ID, OrderID: r.OrderID, Kind: intent.RestoreKind(r.Kind), Cause: r.Cause,
-			TraceParent: r.TraceParent, Version: r.Version, Attempts: r.Attempts,
-		}
+		claimed[i] = r.restore()
 	}
 	return claimed, nil
 }
@@ -100,10 +118,35 @@ func (s *Intents) Postpone(ctx context.Context, in intent.Intent, after time.Dur
 	return s.end(ctx, "due_at = "+d.NowPlus("?"), in, cause, after.Microseconds())
 }
 
-// Bury ends an intent that was refused for good. An operator has to look.
+// Bury ends an intent that was refused for good, and makes it a dead letter, with its copy, in the
+// same transaction: an operator has to look.
 func (s *Intents) Bury(ctx context.Context, in intent.Intent, cause error) error {
-	return s.end(ctx, "state = 'dead'", in, cause)
+	err := s.core.alone(messages.WithCause(ctx, messages.Cause{}), func(u *unit) error {
+		n, err := u.change(`UPDATE intents SET state = 'dead', buried = buried + 1, last_error = ?, updated_at = `+s.core.DB.Dialect.Now()+`
+			WHERE id = ? AND version = ? AND state = 'open'`, cause.Error(), in.ID, in.Version)
+		if err != nil || n == 0 {
+			return err // somebody else has it
+		}
+		name := intentHandler(in.Kind)
+		d := messages.DeadLetter{
+			ID: in.ID, MessageID: in.ID, OrderID: in.OrderID, Service: s.core.Service, Consumer: name, Handler: name, Type: in.Kind.String(),
+			Key: []byte(in.OrderID), Payload: []byte(jsonText(map[string]string{"intent": in.ID, "orderId": in.OrderID, "kind": in.Kind.String()})),
+			Headers: map[string]string{"traceparent": in.TraceParent, "causationId": in.Cause},
+			Reason:  fault.CodeOf(cause), Error: cause.Error(), Attempts: in.Attempts, FirstAt: u.now, LastAt: u.now,
+		}
+		u.stage(refusedLetter, d.ID, d.MessageID, d.OrderID, d.Service, d.Consumer, d.Handler, d.Type, d.Topic, 0,
+			0, d.Payload, jsonText(d.Headers), d.Reason, d.Error, d.Attempts, u.now, u.now)
+		u.copyOut(d, messages.DerivedID(d.ID, "dead_letter", in.Version))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("bury intent %s: %w", in.ID, err)
+	}
+	return nil
 }
+
+// intentHandler names what carries an act out, in metrics and dead letters.
+func intentHandler(kind intent.Kind) string { return "intent_" + kind.String() }
 
 func (s *Intents) end(ctx context.Context, set string, in intent.Intent, cause error, args ...any) error {
 	query := "UPDATE intents SET " + set + ", last_error = ?, updated_at = " + s.core.DB.Dialect.Now() + " WHERE id = ? AND version = ? AND state = 'open'"
@@ -122,21 +165,4 @@ func (s *Intents) Reclaim(ctx context.Context) error {
 		return fmt.Errorf("reclaim intents: %w", sqldb.Classify(err))
 	}
 	return nil
-}
-
-// Dead counts the intents that were refused for good, by what they were to do.
-func (s *Intents) Dead(ctx context.Context) (map[string]int, error) {
-	var rows []struct {
-		Kind string `db:"kind"`
-		N    int    `db:"n"`
-	}
-	const query = "SELECT kind, count(*) AS n FROM intents WHERE state = 'dead' GROUP BY kind"
-	if err := s.core.DB.Read.SelectContext(ctx, &rows, query); err != nil {
-		return nil, fmt.Errorf("count dead intents: %w", sqldb.Classify(err))
-	}
-	dead := map[string]int{}
-	for _, r := range rows {
-		dead["intent_"+r.Kind] = r.N
-	}
-	return dead, nil
 }

@@ -12,13 +12,21 @@ import (
 )
 
 var (
-	stockRow = update("stock", "reserved = v.column2", "stock.sku = v.column1", "TEXT", "INTEGER")
+	stockRow = update("stock", "reserved = v.reserved", "stock.sku = v.sku", "sku text, reserved integer").last()
 
 	// There is nothing to lock before a reservation is there. So a new one must not meet another:
 	// where it does, the unit is run again and sees that one.
-	reservationNew   = insert("reservations", "order_id, state, lines, created_at, updated_at", "")
-	reservationMoved = update("reservations", "state = v.column2, updated_at = v.column3",
-		"reservations.order_id = v.column1", "TEXT", "TEXT", "TIMESTAMPTZ")
+	reservationNew = insert("reservations",
+		"order_id text, state text, lines text, created_at timestamptz, updated_at timestamptz", "")
+	reservationMoved = update("reservations", "state = v.state, updated_at = v.updated_at", "reservations.order_id = v.order_id",
+		"order_id text, state text, updated_at timestamptz").last()
+)
+
+// Every transaction of this service locks reservations first and then stock, each in the order of
+// their keys: no two of them can wait for each other.
+var (
+	reservations = &loader[string, reservationRecord]{read: readReservations}
+	stock        = &loader[string, stockRecord]{read: readStock}
 )
 
 // Inventory is the inventory service's state.
@@ -29,7 +37,7 @@ func NewInventory(core *Core) *Inventory { return &Inventory{core} }
 
 // Do runs fn in one transaction; see app/inventory.Work.
 func (s *Inventory) Do(ctx context.Context, fn func(app.Tx) error) error {
-	return s.core.do(ctx, func(u *unit) error { return fn(&inventoryTx{unit: u, loaded: map[string]bool{}}) })
+	return s.core.do(ctx, func(u *unit) error { return fn(&inventoryTx{u}) })
 }
 
 type stockRecord struct {
@@ -72,13 +80,14 @@ func (s *Inventory) levels(ctx context.Context, query string, args ...any) ([]in
 	return levels, nil
 }
 
-type inventoryTx struct {
-	*unit
-	loaded map[string]bool // orders whose reservation is there, and locked
+type inventoryTx struct{ *unit }
+
+type reservationRecord struct {
+	OrderID string `db:"order_id"`
+	State   string `db:"state"`
+	Lines   string `db:"lines"`
 }
 
-// Shelf locks the order's reservation first and then stock in SKU order, as every transaction of
-// this service does: no two of them can wait for each other.
 func (t *inventoryTx) Shelf(_ context.Context, orderID string, skus []string) (*inventory.Shelf, error) {
 	reservation, err := t.reservation(orderID)
 	if err != nil {
@@ -90,48 +99,77 @@ func (t *inventoryTx) Shelf(_ context.Context, orderID string, skus []string) (*
 			wanted = append(wanted, line.SKU)
 		}
 	}
-	if len(wanted) == 0 {
-		return inventory.NewShelf(orderID, nil, reservation), nil
-	}
 	slices.Sort(wanted)
-	var rows []stockRecord
-	query := "SELECT sku, on_hand, reserved FROM stock WHERE sku IN (?) ORDER BY sku" + t.core.DB.Dialect.ForUpdate()
-	if err := t.in(&rows, query, slices.Compact(wanted)); err != nil {
+	wanted = slices.Compact(wanted)
+	rows, err := stock.get(t.unit, wanted...)
+	if err != nil {
 		return nil, err
 	}
-	levels := make([]inventory.Level, len(rows))
-	for i, r := range rows {
-		levels[i] = r.level()
+	var levels []inventory.Level
+	for _, sku := range wanted {
+		if r, ok := rows[sku]; ok {
+			levels = append(levels, r.level())
+		}
 	}
 	return inventory.NewShelf(orderID, levels, reservation), nil
 }
 
-func (t *inventoryTx) reservation(orderID string) (*inventory.Reservation, error) {
-	var rows []struct {
-		State string `db:"state"`
-		Lines string `db:"lines"`
+func readStock(b *batch, skus []string) (map[string]stockRecord, error) {
+	var rows []stockRecord
+	query := "SELECT sku, on_hand, reserved FROM stock WHERE " + b.among("sku") + " ORDER BY sku" + b.core.DB.Dialect.ForUpdate()
+	if err := b.rows(&rows, query, b.set(skus)); err != nil {
+		return nil, fmt.Errorf("read stock: %w", err)
 	}
-	query := "SELECT state, lines FROM reservations WHERE order_id IN (?)" + t.core.DB.Dialect.ForUpdate()
-	if err := t.in(&rows, query, []string{orderID}); err != nil || len(rows) == 0 {
+	found := make(map[string]stockRecord, len(rows))
+	for _, r := range rows {
+		found[r.SKU] = r
+	}
+	return found, nil
+}
+
+func (t *inventoryTx) reservation(orderID string) (*inventory.Reservation, error) {
+	rows, err := reservations.get(t.unit, orderID)
+	if err != nil {
 		return nil, err
 	}
-	t.loaded[orderID] = true
-	r := &inventory.Reservation{OrderID: orderID, State: inventory.RestoreState(rows[0].State)}
-	if err := json.Unmarshal([]byte(rows[0].Lines), &r.Lines); err != nil {
+	row, ok := rows[orderID]
+	if !ok {
+		return nil, nil
+	}
+	r := &inventory.Reservation{OrderID: orderID, State: inventory.RestoreState(row.State)}
+	if err := json.Unmarshal([]byte(row.Lines), &r.Lines); err != nil {
 		return nil, fmt.Errorf("lines of reservation %s: %w", orderID, err)
 	}
 	return r, nil
 }
 
+func readReservations(b *batch, orderIDs []string) (map[string]reservationRecord, error) {
+	var rows []reservationRecord
+	query := "SELECT order_id, state, lines FROM reservations WHERE " + b.among("order_id") + " ORDER BY order_id" + b.core.DB.Dialect.ForUpdate()
+	if err := b.rows(&rows, query, b.set(orderIDs)); err != nil {
+		return nil, fmt.Errorf("read reservations: %w", err)
+	}
+	found := make(map[string]reservationRecord, len(rows))
+	for _, r := range rows {
+		found[r.OrderID] = r
+	}
+	return found, nil
+}
+
 func (t *inventoryTx) Keep(s *inventory.Shelf) {
 	for _, level := range s.Touched() {
 		t.stage(stockRow, level.SKU, level.Reserved)
+		stock.put(t.unit, level.SKU, stockRecord{SKU: level.SKU, OnHand: level.OnHand, Reserved: level.Reserved})
 	}
-	switch r := s.Reservation(); {
-	case r == nil:
-	case t.loaded[r.OrderID]:
-		t.stage(reservationMoved, r.OrderID, r.State.String(), t.now)
-	default:
-		t.stage(reservationNew, r.OrderID, r.State.String(), jsonText(r.Lines), t.now, t.now)
+	r := s.Reservation()
+	if r == nil {
+		return
 	}
+	record := reservationRecord{OrderID: r.OrderID, State: r.State.String(), Lines: jsonText(r.Lines)}
+	if _, there := reservations.of(t.batch).rows[r.OrderID]; there {
+		t.stage(reservationMoved, record.OrderID, record.State, t.now)
+	} else {
+		t.stage(reservationNew, record.OrderID, record.State, record.Lines, t.now, t.now)
+	}
+	reservations.put(t.unit, r.OrderID, record)
 }

@@ -11,9 +11,10 @@ import (
 )
 
 var (
-	noticeRow = insert("notices", "order_id, user_id, status, total, currency, reason, created_at", "ON CONFLICT (order_id) DO NOTHING")
-
-	noticeSent = update("notices", "sent_at = v.column2", "notices.order_id = v.column1", "TEXT", "TIMESTAMPTZ")
+	noticeRow = insert("notices",
+		"order_id text, user_id text, status text, total bigint, currency text, reason text, created_at timestamptz",
+		"ON CONFLICT (order_id) DO NOTHING")
+	noticeSent = update("notices", "sent_at = v.sent_at", "notices.order_id = v.order_id", "order_id text, sent_at timestamptz").last()
 )
 
 // Notifications is the notification service's state.

@@ -4,18 +4,25 @@ import (
 	"context"
 	"fmt"
 
+	"millrace/adapters/sqldb"
 	app "millrace/app/order"
 	"millrace/domain/order"
 )
 
 var (
-	orderRow = insert("orders",
-		"id, user_id, status, currency, total, payment_method, version, created_at, updated_at", "")
-	itemRow     = insert("order_items", "order_id, line, sku, qty, price", "")
-	timelineRow = insert("order_timeline", "order_id, seq, at, event, status, event_id", "")
-	replyRow    = insert("idempotency_keys", "user_id, key, request_hash, status, body, order_id, created_at", "")
-	cancelRow   = update("orders", "cancel_requested = TRUE, updated_at = v.column2, version = orders.version + 1",
-		"orders.id = v.column1", "TEXT", "TIMESTAMPTZ")
+	orderRow = insert("orders", `id text, user_id text, status text, currency text, total bigint, payment_method text,
+		version integer, created_at timestamptz, updated_at timestamptz`, "")
+	itemRow     = insert("order_items", "order_id text, line integer, sku text, qty integer, price bigint", "")
+	timelineRow = insert("order_timeline", "order_id text, seq integer, at timestamptz, event text, status text, event_id text", "")
+	replyRow    = insert("idempotency_keys", `user_id text, key text, request_hash text, status integer, body bytea, order_id text,
+		created_at timestamptz`, "")
+	cancelRow = update("orders", "cancel_requested = TRUE, updated_at = v.updated_at, version = orders.version + 1",
+		"orders.id = v.id", "id text, updated_at timestamptz").last()
+)
+
+var (
+	replies = &loader[app.Key, app.Reply]{read: readReplies}
+	orders  = &loader[order.ID, orderRecord]{read: readOrders}
 )
 
 // Orders is the order service's state.
@@ -32,36 +39,82 @@ func (s *Orders) Do(ctx context.Context, fn func(app.Tx) error) error {
 type orderTx struct{ *unit }
 
 func (t *orderTx) Reply(_ context.Context, key app.Key) (*app.Reply, error) {
+	found, err := replies.get(t.unit, key)
+	if err != nil {
+		return nil, err
+	}
+	if r, ok := found[key]; ok {
+		return &r, nil
+	}
+	return nil, nil
+}
+
+func (t *orderTx) KeepReply(r app.Reply) {
+	t.stage(replyRow, r.Key.UserID, r.Key.Key, r.RequestHash, r.Status, r.Body, r.OrderID, t.now)
+	replies.put(t.unit, r.Key, r)
+}
+
+func readReplies(b *batch, keys []app.Key) (map[app.Key]app.Reply, error) {
 	var rows []struct {
+		UserID      string `db:"user_id"`
+		Key         string `db:"key"`
 		RequestHash string `db:"request_hash"`
 		Status      int    `db:"status"`
 		Body        []byte `db:"body"`
 		OrderID     string `db:"order_id"`
 	}
-	const query = "SELECT request_hash, status, body, order_id FROM idempotency_keys WHERE user_id = ? AND key IN (?)"
-	if err := t.in(&rows, query, key.UserID, []string{key.Key}); err != nil || len(rows) == 0 {
-		return nil, err
+	users, names := make([]string, len(keys)), make([]string, len(keys))
+	for i, k := range keys {
+		users[i], names[i] = k.UserID, k.Key
 	}
-	r := rows[0]
-	return &app.Reply{Key: key, RequestHash: r.RequestHash, Status: r.Status, Body: r.Body, OrderID: r.OrderID}, nil
-}
-
-func (t *orderTx) KeepReply(r app.Reply) {
-	t.stage(replyRow, r.Key.UserID, r.Key.Key, r.RequestHash, r.Status, r.Body, r.OrderID, t.now)
+	const columns = "SELECT user_id, key, request_hash, status, body, order_id FROM idempotency_keys WHERE "
+	var err error
+	if b.core.DB.Dialect == sqldb.Postgres {
+		err = b.rows(&rows, columns+"(user_id, key) IN (SELECT * FROM unnest(?::text[], ?::text[]))", users, names)
+	} else {
+		pairs := make([][2]string, len(keys))
+		for i := range keys {
+			pairs[i] = [2]string{users[i], names[i]}
+		}
+		err = b.rows(&rows, columns+"(user_id, key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))", jsonText(pairs))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read replies: %w", err)
+	}
+	found := make(map[app.Key]app.Reply, len(rows))
+	for _, r := range rows {
+		key := app.Key{UserID: r.UserID, Key: r.Key}
+		found[key] = app.Reply{Key: key, RequestHash: r.RequestHash, Status: r.Status, Body: r.Body, OrderID: r.OrderID}
+	}
+	return found, nil
 }
 
 func (t *orderTx) Orders(_ context.Context, ids ...order.ID) (map[order.ID]*order.Order, error) {
-	var rows []orderRecord
-	if err := t.in(&rows, orderColumns+" WHERE id IN (?) ORDER BY id"+t.core.DB.Dialect.ForUpdate(), ids); err != nil {
+	rows, err := orders.get(t.unit, ids...)
+	if err != nil {
 		return nil, err
 	}
 	found := make(map[order.ID]*order.Order, len(rows))
-	for _, r := range rows {
-		o, err := r.restore(nil, nil)
-		if err != nil {
+	for id, r := range rows {
+		if found[id], err = r.restore(nil, nil); err != nil {
 			return nil, err
 		}
-		found[o.ID()] = o
+	}
+	return found, nil
+}
+
+func readOrders(b *batch, ids []order.ID) (map[order.ID]orderRecord, error) {
+	keys := make([]string, len(ids))
+	for i, id := range ids {
+		keys[i] = string(id)
+	}
+	var rows []orderRecord
+	if err := b.rows(&rows, orderColumns+" WHERE "+b.among("id")+" ORDER BY id"+b.core.DB.Dialect.ForUpdate(), b.set(keys)); err != nil {
+		return nil, fmt.Errorf("read orders: %w", err)
+	}
+	found := make(map[order.ID]orderRecord, len(rows))
+	for _, r := range rows {
+		found[order.ID(r.ID)] = r
 	}
 	return found, nil
 }
@@ -82,6 +135,10 @@ func (t *orderTx) Add(o *order.Order) {
 func (t *orderTx) KeepCancel(o *order.Order) {
 	s := o.Snapshot()
 	t.stage(cancelRow, string(s.ID), s.UpdatedAt)
+	if was, ok := orders.of(t.batch).rows[s.ID]; ok {
+		was.CancelRequested, was.UpdatedAt = true, s.UpdatedAt
+		orders.put(t.unit, s.ID, was)
+	}
 }
 
 // Seed stores the catalog where it is missing.

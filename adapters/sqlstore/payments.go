@@ -15,11 +15,14 @@ import (
 var (
 	// There is nothing to lock before a payment is there. So a new one, tombstones included, must not
 	// meet another: where it does, the unit is run again and sees that one.
-	paymentNew = insert("payments",
-		"order_id, state, amount, currency, method, lines, provider_id, auth_code, reason, created_at, updated_at", "")
-	paymentMoved = update("payments", `state = v.column2, provider_id = v.column3, auth_code = v.column4,
-		reason = v.column5, updated_at = v.column6`, "payments.order_id = v.column1", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT", "TIMESTAMPTZ")
+	paymentNew = insert("payments", `order_id text, state text, amount bigint, currency text, method text, lines text,
+		provider_id text, auth_code text, reason text, created_at timestamptz, updated_at timestamptz`, "")
+	paymentMoved = update("payments", `state = v.state, provider_id = v.provider_id, auth_code = v.auth_code,
+		reason = v.reason, updated_at = v.updated_at`, "payments.order_id = v.order_id",
+		"order_id text, state text, provider_id text, auth_code text, reason text, updated_at timestamptz").last()
 )
+
+var payments = &loader[string, paymentRecord]{read: readPayments}
 
 const paymentColumns = "SELECT order_id, state, amount, currency, method, lines, provider_id, auth_code, reason FROM payments"
 
@@ -34,7 +37,7 @@ func NewPayments(core *Core, intents *Intents) *Payments { return &Payments{core
 
 // Do runs fn in one transaction; see app/payment.Work.
 func (s *Payments) Do(ctx context.Context, fn func(app.Tx) error) error {
-	return s.core.do(ctx, func(u *unit) error { return fn(&paymentTx{u, s.intents, map[string]bool{}}) })
+	return s.core.do(ctx, func(u *unit) error { return fn(&paymentTx{u, s.intents}) })
 }
 
 // Payment reads one payment outside of any transaction.
@@ -53,33 +56,45 @@ func (s *Payments) Payment(ctx context.Context, orderID string) (*payment.Paymen
 type paymentTx struct {
 	*unit
 	intents *Intents
-	loaded  map[string]bool // orders whose payment is there, and locked
 }
 
 func (t *paymentTx) Payments(_ context.Context, orderIDs ...string) (map[string]*payment.Payment, error) {
-	var rows []paymentRecord
-	if err := t.in(&rows, paymentColumns+" WHERE order_id IN (?) ORDER BY order_id"+t.core.DB.Dialect.ForUpdate(), orderIDs); err != nil {
+	rows, err := payments.get(t.unit, orderIDs...)
+	if err != nil {
 		return nil, err
 	}
 	found := make(map[string]*payment.Payment, len(rows))
-	for _, r := range rows {
-		p, err := r.restore()
-		if err != nil {
+	for id, r := range rows {
+		if found[id], err = r.restore(); err != nil {
 			return nil, err
 		}
-		found[r.OrderID], t.loaded[r.OrderID] = p, true
 	}
 	return found, nil
 }
 
-func (t *paymentTx) Keep(p *payment.Payment) {
-	s := p.Snapshot()
-	if t.loaded[s.OrderID] {
-		t.stage(paymentMoved, s.OrderID, s.State.String(), s.ProviderID, s.AuthCode, s.Reason, t.now)
-		return
+func readPayments(b *batch, orderIDs []string) (map[string]paymentRecord, error) {
+	var rows []paymentRecord
+	query := paymentColumns + " WHERE " + b.among("order_id") + " ORDER BY order_id" + b.core.DB.Dialect.ForUpdate()
+	if err := b.rows(&rows, query, b.set(orderIDs)); err != nil {
+		return nil, fmt.Errorf("read payments: %w", err)
 	}
-	t.stage(paymentNew, s.OrderID, s.State.String(), s.Amount.Minor, s.Amount.Currency.String(), s.Method, jsonText(s.Lines),
-		s.ProviderID, s.AuthCode, s.Reason, t.now, t.now)
+	found := make(map[string]paymentRecord, len(rows))
+	for _, r := range rows {
+		found[r.OrderID] = r
+	}
+	return found, nil
+}
+
+// Keep stages a change of a payment that was there, by this transaction's reading or by a unit
+// before this one, and a new payment otherwise.
+func (t *paymentTx) Keep(p *payment.Payment) {
+	r := recordOf(p.Snapshot())
+	if _, there := payments.of(t.batch).rows[r.OrderID]; there {
+		t.stage(paymentMoved, r.OrderID, r.State, r.ProviderID, r.AuthCode, r.Reason, t.now)
+	} else {
+		t.stage(paymentNew, r.OrderID, r.State, r.Amount, r.Currency, r.Method, r.Lines, r.ProviderID, r.AuthCode, r.Reason, t.now, t.now)
+	}
+	payments.put(t.unit, r.OrderID, r)
 }
 
 func (t *paymentTx) Intend(in intent.Intent) { t.intend(t.intents, in) }
@@ -96,6 +111,13 @@ type paymentRecord struct {
 	ProviderID string `db:"provider_id"`
 	AuthCode   string `db:"auth_code"`
 	Reason     string `db:"reason"`
+}
+
+func recordOf(s payment.Snapshot) paymentRecord {
+	return paymentRecord{
+		OrderID: s.OrderID, State: s.State.String(), Amount: s.Amount.Minor, Currency: s.Amount.Currency.String(), Method: s.Method,
+		Lines: jsonText(s.Lines), ProviderID: s.ProviderID, AuthCode: s.AuthCode, Reason: s.Reason,
+	}
 }
 
 func (r paymentRecord) restore() (*payment.Payment, error) {

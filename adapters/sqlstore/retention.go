@@ -11,9 +11,10 @@ import (
 // purgeBatch is how many rows one statement deletes, so that nobody waits for it.
 const purgeBatch = 2000
 
-// PurgeInbox deletes rows of messages that can no longer come again. It returns how many.
+// PurgeInbox deletes rows of messages that can no longer come again. It returns how many. Those of
+// dead letters and of what is parked stay: they are sent again when somebody says so.
 func (c *Core) PurgeInbox(ctx context.Context, age time.Duration) (int64, error) {
-	return c.purge(ctx, "inbox", "consumer, message_id", "handled_at", age)
+	return c.purge(ctx, "inbox", "consumer, message_id", "outcome = 'done' AND handled_at", age)
 }
 
 // PurgeIdempotencyKeys deletes replies that are no longer promised. It returns how many.

@@ -13,21 +13,24 @@ import (
 )
 
 var (
-	sagaRow = insert("sagas",
-		"order_id, definition, step, state, version, journal_seq, journal_hash, timeline_seq, entered_at, created_at, updated_at",
+	sagaRow = insert("sagas", `order_id text, definition integer, step text, state text, version integer, journal_seq integer,
+		journal_hash text, timeline_seq integer, entered_at timestamptz, created_at timestamptz, updated_at timestamptz`,
 		`ON CONFLICT (order_id) DO UPDATE SET step = excluded.step, state = excluded.state, version = excluded.version,
 			journal_seq = excluded.journal_seq, journal_hash = excluded.journal_hash, timeline_seq = excluded.timeline_seq,
 			entered_at = excluded.entered_at, updated_at = excluded.updated_at
-			WHERE sagas.version = excluded.version - 1`).mustTakeEffect()
+			WHERE sagas.version < excluded.version`).mustTakeEffect().last()
 	orderStatusRow = update("orders",
-		"status = v.column2, reason = v.column3, undoing = v.column4, updated_at = v.column5, version = orders.version + 1",
-		"orders.id = v.column1", "TEXT", "TEXT", "TEXT", "BOOLEAN", "TIMESTAMPTZ")
-	timerRow = insert("saga_timers", "order_id, name, entry, due_at", "ON CONFLICT DO NOTHING",
-		"?", "?", "?", "{plus}")
-	timerGone  = remove("saga_timers", "order_id, name, entry", "TEXT", "TEXT", "INTEGER")
-	journalRow = insert("saga_journal", `order_id, seq, at, message_id, type, payload, topic, partition_no, offset_no,
-		definition, build, outcome, state_before, state_after, sent, timers, error, hash`, "")
+		"status = v.status, reason = v.reason, undoing = v.undoing, updated_at = v.updated_at, version = orders.version + 1",
+		"orders.id = v.id", "id text, status text, reason text, undoing boolean, updated_at timestamptz").last()
+	timerRow = insert("saga_timers", "order_id text, name text, entry integer, due_at bigint", "ON CONFLICT DO NOTHING").
+			writes("due_at", "{plus}")
+	timerGone  = remove("saga_timers", "order_id text, name text, entry integer")
+	journalRow = insert("saga_journal", `order_id text, seq integer, at timestamptz, message_id text, type text, payload text,
+		topic text, partition_no integer, offset_no bigint, definition integer, build text, outcome text, state_before text,
+		state_after text, sent text, timers text, error text, hash text`, "")
 )
+
+var sagas = &loader[string, sagaRecord]{read: readSagas}
 
 // Sagas is the orchestrator's state. It lies in the same database as the orders, so that saga,
 // order and outgoing message change in one transaction.
@@ -80,7 +83,7 @@ func (s *Sagas) NextDue(ctx context.Context) (time.Duration, bool, error) {
 
 type sagaTx struct {
 	*unit
-	before map[string]saga.State
+	before map[string]sagaRecord
 }
 
 // sagaRecord is an order with its saga, which is null before its first message.
@@ -94,43 +97,63 @@ type sagaRecord struct {
 	JournalHash *string    `db:"journal_hash"`
 	TimelineSeq *int       `db:"timeline_seq"`
 	EnteredAt   *time.Time `db:"entered_at"`
+
+	was *saga.State // that of State, once it was decoded
 }
 
-// Sagas locks the orders, which exist before their sagas do, and reads the sagas beside them.
+// Sagas locks the orders, which exist before their sagas do, and gives the sagas beside them.
 func (t *sagaTx) Sagas(_ context.Context, orderIDs ...string) (map[string]*engine.Instance, error) {
-	lock := t.core.DB.Dialect.ForUpdate()
+	rows, err := sagas.get(t.unit, orderIDs...)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]*engine.Instance, len(rows))
+	t.before = make(map[string]sagaRecord, len(rows))
+	for id, r := range rows {
+		i := &engine.Instance{OrderID: r.ID, PlacedAt: r.CreatedAt.UTC()}
+		found[id] = i
+		if r.Version != nil { // its saga has begun
+			if err := json.Unmarshal([]byte(*r.State), &i.State); err != nil {
+				return nil, fmt.Errorf("saga state of %s: %w", r.ID, err)
+			}
+			i.Definition, i.Version, i.EnteredAt = *r.Definition, *r.Version, r.EnteredAt.UTC()
+			i.JournalSeq, i.JournalHash, i.TimelineSeq = *r.JournalSeq, *r.JournalHash, *r.TimelineSeq
+			was := i.State
+			r.was = &was
+		}
+		t.before[id] = r
+	}
+	return found, nil
+}
+
+func readSagas(b *batch, orderIDs []string) (map[string]sagaRecord, error) {
+	lock := b.core.DB.Dialect.ForUpdate()
 	if lock != "" {
 		lock += " OF o"
 	}
 	var rows []sagaRecord
 	const query = `SELECT o.id, o.created_at, s.definition, s.state, s.version, s.journal_seq, s.journal_hash, s.timeline_seq, s.entered_at
-		FROM orders o LEFT JOIN sagas s ON s.order_id = o.id WHERE o.id IN (?) ORDER BY o.id`
-	if err := t.in(&rows, query+lock, orderIDs); err != nil {
-		return nil, err
+		FROM orders o LEFT JOIN sagas s ON s.order_id = o.id WHERE `
+	if err := b.rows(&rows, query+b.among("o.id")+" ORDER BY o.id"+lock, b.set(orderIDs)); err != nil {
+		return nil, fmt.Errorf("read sagas: %w", err)
 	}
-	found := make(map[string]*engine.Instance, len(rows))
-	t.before = make(map[string]saga.State, len(rows))
+	found := make(map[string]sagaRecord, len(rows))
 	for _, r := range rows {
-		i := &engine.Instance{OrderID: r.ID, PlacedAt: r.CreatedAt.UTC()}
-		found[r.ID] = i
-		if r.Version == nil {
-			continue // its saga has not begun
-		}
-		if err := json.Unmarshal([]byte(*r.State), &i.State); err != nil {
-			return nil, fmt.Errorf("saga state of %s: %w", r.ID, err)
-		}
-		i.Definition, i.Version, i.EnteredAt = *r.Definition, *r.Version, r.EnteredAt.UTC()
-		i.JournalSeq, i.JournalHash, i.TimelineSeq = *r.JournalSeq, *r.JournalHash, *r.TimelineSeq
-		t.before[r.ID] = i.State
+		found[r.ID] = r
 	}
 	return found, nil
 }
 
 func (t *sagaTx) Keep(i *engine.Instance) {
-	t.stage(sagaRow, i.OrderID, i.Definition, i.State.Step.String(), jsonText(i.State), i.Version,
+	state := jsonText(i.State)
+	t.stage(sagaRow, i.OrderID, i.Definition, i.State.Step.String(), state, i.Version,
 		i.JournalSeq, i.JournalHash, i.TimelineSeq, i.EnteredAt, t.now, t.now)
-	was, known := t.before[i.OrderID]
-	if known && was.Step == i.State.Step && was.Status == i.State.Status && was.Reason == i.State.Reason {
+	sagas.put(t.unit, i.OrderID, sagaRecord{
+		ID: i.OrderID, CreatedAt: i.PlacedAt, Definition: &i.Definition, State: &state, Version: &i.Version,
+		JournalSeq: &i.JournalSeq, JournalHash: &i.JournalHash, TimelineSeq: &i.TimelineSeq, EnteredAt: &i.EnteredAt,
+	})
+	was := t.before[i.OrderID].was
+	if was != nil && was.Step == i.State.Step && was.Status == i.State.Status && was.Reason == i.State.Reason {
 		return
 	}
 	t.stage(orderStatusRow, i.OrderID, i.State.Status.String(), i.State.Reason, undoing(i.State.Step), t.now)

@@ -30,6 +30,7 @@ import (
 type silent struct{}
 
 func (silent) Duplicate(string) {}
+func (silent) Parked(string)    {}
 func (silent) CommitBatch(int)  {}
 
 func (silent) OrderCompleted(string, string, time.Duration) {}
@@ -161,7 +162,7 @@ func TestAnUndoThatMeetsItsDoIsNotOverwritten(t *testing.T) {
 			}
 			store := NewInventory(newCore(db))
 			seedStock(t, store, "SKU-1", 10)
-			release := inventoryapp.NewReleaseInventory(store)
+			release := inventoryapp.NewReleaseInventory(NewInventory(newCore(db))) // in another process
 			runs := 0
 			var verdict inventory.Verdict
 			err := store.Do(t.Context(), func(tx inventoryapp.Tx) error {
@@ -198,7 +199,8 @@ func TestAnUndoThatMeetsItsDoIsNotOverwritten(t *testing.T) {
 			}
 			core := newCore(db)
 			store := NewPayments(core, NewIntents(core))
-			refund := paymentapp.NewRefundPayment(store)
+			other := newCore(db) // in another process
+			refund := paymentapp.NewRefundPayment(NewPayments(other, NewIntents(other)))
 			runs, charged := 0, false
 			err := store.Do(t.Context(), func(tx paymentapp.Tx) error {
 				known, err := tx.Payments(t.Context(), "ord_1")
@@ -543,7 +545,7 @@ func TestADeadLetterIsKeptOnceWithItsInboxRowAndItsCopy(t *testing.T) {
 		db := open(t)
 		letters := NewDeadLetters(newCore(db))
 		d := messages.DeadLetter{
-			ID: "d1", MessageID: "m1", OrderID: "ord_1", Service: "inventory-service", Consumer: "inventory-service.payment.events",
+			ID: "d1", MessageID: "m1", OrderID: "ord_1", Service: "test", Consumer: "inventory-service.payment.events",
 			Handler: "reserve_stock", Topic: "payment.events", Payload: []byte{0, 0xff}, Headers: map[string]string{"a": "b"},
 			Reason: "bad_data", FirstAt: time.Now(), LastAt: time.Now(),
 		}
@@ -553,15 +555,15 @@ func TestADeadLetterIsKeptOnceWithItsInboxRowAndItsCopy(t *testing.T) {
 			}
 		}
 		for query, want := range map[string]int{
-			"SELECT count(*) FROM dead_letters":                                 1,
-			"SELECT count(*) FROM inbox WHERE outcome = 'dead'":                 1,
-			"SELECT count(*) FROM outbox WHERE topic = 'inventory-service.dlq'": 1,
+			"SELECT count(*) FROM dead_letters":                    1,
+			"SELECT count(*) FROM inbox WHERE outcome = 'dead'":    1,
+			"SELECT count(*) FROM outbox WHERE topic = 'test.dlq'": 1,
 		} {
 			if n := count(t, db, query); n != want {
 				t.Errorf("%s: %d, want %d", query, n, want)
 			}
 		}
-		waiting, err := letters.Waiting(t.Context())
+		waiting, _, err := letters.Waiting(t.Context())
 		if err != nil || waiting["reserve_stock"] != 1 {
 			t.Errorf("waiting: %v %v", waiting, err)
 		}

@@ -1,36 +1,102 @@
 package sqlstore
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"millrace/adapters/sqldb"
 )
 
-// table is one way of writing rows of a table: any number of rows, one statement. The same text
-// serves both dialects: "INSERT … VALUES rows ON CONFLICT …" or "UPDATE … FROM (VALUES rows) …".
+// table is one way of writing rows of a table: any number of rows, one statement.
+//
+// PostgreSQL gets a column an array ("FROM unnest($1::text[], …)"), so that the text is the same for
+// any number of rows and is prepared once a connection. SQLite, which has no arrays, gets rows of
+// parameters, in numbers that are powers of two, so that few texts are compiled.
 type table struct {
-	name   string
-	before string   // up to the rows
-	row    []string // a cell each: "?", or an expression around it
-	after  string   // behind the rows
-	every  bool     // a row that changes nothing means that it was stale
+	name    string
+	verb    verb
+	columns []column
+	head    string // up to the rows
+	tail    string // behind the rows
+	derived bool   // the rows are a table, v, that the statement selects from
+	every   bool   // a row that changes nothing means that it was stale
+	keyed   bool   // of several rows with the same first column only the last counts
+
+	returning int // that many columns, the first ones, are given back for rows that took effect
+
+	once sync.Once
+	text string // PostgreSQL's, made once
 }
 
-// In a cell, {now} stands for the database's clock and {plus} for that clock moved by a
-// parameter in microseconds: that is all in which the dialects differ.
+type verb int
 
-// insert makes a table whose rows are inserted; conflict says what happens to those there already.
-func insert(name, columns, conflict string, cells ...string) *table {
-	if len(cells) == 0 {
-		cells = make([]string, strings.Count(columns, ",")+1)
-		for i := range cells {
-			cells[i] = "?"
+const (
+	inserts verb = iota
+	updates
+	removes
+)
+
+// column is a name, an SQL type of PostgreSQL, and what is written: "?", or an expression around
+// it. In that, {plus} stands for the database's clock moved by the parameter in microseconds, and
+// {now} for that clock: that is all in which the dialects differ.
+type column struct{ name, sqlType, cell string }
+
+// insert makes a table whose rows are inserted. Columns are given as "name type" with commas
+// between; conflict says what happens to those there already.
+func insert(name, columns, conflict string) *table {
+	t := &table{name: name, verb: inserts, columns: parse(columns), tail: " " + conflict}
+	names := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		names[i] = c.name
+	}
+	t.head = "INSERT INTO " + name + " (" + strings.Join(names, ", ") + ") "
+	return t
+}
+
+// update makes a table whose rows are updated by set: what is written and where, in terms of v,
+// whose columns are those given.
+func update(name, set, where, columns string) *table {
+	return &table{
+		name: name, verb: updates, derived: true, columns: parse(columns), every: true,
+		head: "UPDATE " + name + " SET " + set + " FROM ", tail: " WHERE " + where,
+	}
+}
+
+// remove makes a table whose rows are deleted by the columns given.
+func remove(name, columns string) *table {
+	t := &table{name: name, verb: removes, columns: parse(columns)}
+	names := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		names[i] = c.name
+	}
+	t.head = "DELETE FROM " + name + " WHERE (" + strings.Join(names, ", ") + ") IN ("
+	t.tail = ")"
+	return t
+}
+
+func parse(columns string) []column {
+	var all []column
+	for _, c := range strings.Split(columns, ",") {
+		name, sqlType, found := strings.Cut(strings.TrimSpace(c), " ")
+		if !found {
+			panic("sqlstore: a column without a type: " + c) // a mistake in this package, seen by every test
+		}
+		all = append(all, column{name: name, sqlType: sqlType, cell: "?"})
+	}
+	return all
+}
+
+// writes says what is written into a column instead of the bare parameter.
+func (t *table) writes(name, cell string) *table {
+	for i := range t.columns {
+		if t.columns[i].name == name {
+			t.columns[i].cell = cell
 		}
 	}
-	return &table{
-		name: name, row: cells, after: " " + conflict,
-		before: "INSERT INTO " + name + " (" + columns + ") VALUES ",
-	}
+	return t
 }
 
 // mustTakeEffect makes a row that changes nothing an ErrStale.
@@ -39,76 +105,157 @@ func (t *table) mustTakeEffect() *table {
 	return t
 }
 
-// update makes a table whose rows are updated by set: what is written and where, in terms of v,
-// whose columns are column1, column2 and so on, each of the given SQL type.
-func update(name, set, where string, types ...string) *table {
-	cells := make([]string, len(types))
-	for i, t := range types {
-		cells[i] = "CAST(? AS " + t + ")"
-	}
-	return &table{
-		name: name, row: cells, every: true,
-		before: "UPDATE " + name + " SET " + set + " FROM (VALUES ",
-		after:  ") AS v WHERE " + where,
-	}
+// last makes later rows with the same first column replace earlier ones: one statement cannot
+// write a row twice.
+func (t *table) last() *table {
+	t.keyed = true
+	return t
 }
 
-// remove makes a table whose rows are deleted by key.
-func remove(name, where string, types ...string) *table {
-	cells := make([]string, len(types))
-	for i, t := range types {
-		cells[i] = "CAST(? AS " + t + ")"
+// tells makes the statement give back the first n columns of the rows that took effect.
+func (t *table) tells(n int) *table {
+	t.returning = n
+	names := make([]string, n)
+	for i := range names {
+		names[i] = t.columns[i].name
 	}
-	return &table{
-		name: name, row: cells,
-		before: "DELETE FROM " + name + " WHERE (" + where + ") IN (VALUES ",
-		after:  ")",
-	}
+	t.tail += " RETURNING " + strings.Join(names, ", ")
+	return t
 }
 
-// parameters is how many a statement may have: SQLite's limit is 32,766, PostgreSQL's 65,535.
+// parameters is how many a statement may have in SQLite, whose limit is 32,766.
 const parameters = 30000
 
-// write writes the rows and gives how many took effect.
-func (t *table) write(u *unit, rows [][]any) (int64, error) {
-	changed, err := u.tx.Batch(u.ctx, t.statements(u.core.DB.Dialect, rows))
-	var total int64
-	for _, n := range changed {
-		total += n
-	}
-	return total, err
-}
-
-// statements are as few as the limit on parameters allows: usually one.
+// statements are as few as can be: one in PostgreSQL.
 func (t *table) statements(d sqldb.Dialect, rows [][]any) []sqldb.Statement {
+	if d == sqldb.Postgres {
+		t.once.Do(func() { t.text = t.forPostgres() })
+		return []sqldb.Statement{{Query: t.text, Args: t.arrays(rows), Returns: t.returning > 0}}
+	}
 	var all []sqldb.Statement
-	most := max(1, parameters/max(1, len(t.row)))
+	most := max(1, parameters/len(t.columns))
 	for len(rows) > 0 {
-		n := min(most, len(rows))
-		query, args := t.statement(d, rows[:n])
-		all = append(all, sqldb.Statement{Query: query, Args: args})
+		n := powerOfTwo(min(most, len(rows)))
+		args := make([]any, 0, n*len(t.columns))
+		for _, r := range rows[:n] {
+			args = append(args, r...)
+		}
+		all = append(all, sqldb.Statement{Query: t.forSQLite(n), Args: args, Returns: t.returning > 0})
 		rows = rows[n:]
 	}
 	return all
 }
 
-func (t *table) statement(d sqldb.Dialect, rows [][]any) (string, []any) {
-	row := "(" + strings.Join(t.row, ", ") + ")"
-	row = strings.ReplaceAll(row, "{plus}", d.NowPlus("?"))
-	row = strings.ReplaceAll(row, "{now}", d.Now())
-	var text strings.Builder
-	text.WriteString(strings.ReplaceAll(t.before, "{now}", d.Now()))
-	args := make([]any, 0, len(rows)*len(t.row))
-	for i, r := range rows {
-		if i > 0 {
-			text.WriteString(", ")
-		}
-		text.WriteString(row)
-		args = append(args, r...)
+// powerOfTwo is the largest that is not above n.
+func powerOfTwo(n int) int {
+	p := 1
+	for p*2 <= n {
+		p *= 2
 	}
-	text.WriteString(strings.ReplaceAll(t.after, "{now}", d.Now()))
-	return text.String(), args
+	return p
 }
 
-// inboxRow claims a message for a consumer.
-var inboxRow = insert("inbox", "consumer, message_id, outcome, handled_at", "ON CONFLICT DO NOTHING")
+func (t *table) forPostgres() string {
+	d := sqldb.Postgres
+	arrays, names, cells := make([]string, len(t.columns)), make([]string, len(t.columns)), make([]string, len(t.columns))
+	for i, c := range t.columns {
+		arrays[i] = "$" + strconv.Itoa(i+1) + "::" + c.sqlType + "[]"
+		names[i] = c.name
+		cells[i] = express(d, c.cell, "v."+c.name)
+	}
+	rows := "unnest(" + strings.Join(arrays, ", ") + ") AS v(" + strings.Join(names, ", ") + ")"
+	if !t.derived {
+		rows = "SELECT " + strings.Join(cells, ", ") + " FROM " + rows
+	}
+	return t.head + rows + t.tail
+}
+
+func (t *table) forSQLite(n int) string {
+	d := sqldb.SQLite
+	cells := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		cells[i] = express(d, c.cell, "?")
+	}
+	row := "(" + strings.Join(cells, ", ") + ")"
+	rows := "VALUES " + strings.TrimSuffix(strings.Repeat(row+", ", n), ", ")
+	if !t.derived {
+		return t.head + rows + t.tail
+	}
+	names := make([]string, len(t.columns)) // SQLite numbers the columns of VALUES and cannot rename them
+	for i, c := range t.columns {
+		names[i] = "column" + strconv.Itoa(i+1) + " AS " + c.name
+	}
+	return t.head + "(SELECT " + strings.Join(names, ", ") + " FROM (" + rows + ")) AS v" + t.tail
+}
+
+func express(d sqldb.Dialect, cell, value string) string {
+	cell = strings.ReplaceAll(cell, "{now}", d.Now())
+	if strings.Contains(cell, "{plus}") {
+		return strings.ReplaceAll(cell, "{plus}", d.NowPlus(value))
+	}
+	return strings.ReplaceAll(cell, "?", value)
+}
+
+// arrays turns rows into columns, each of one Go type, as pgx wants them.
+func (t *table) arrays(rows [][]any) []any {
+	args := make([]any, len(t.columns))
+	for i, c := range t.columns {
+		switch c.sqlType {
+		case "text":
+			args[i] = collect(rows, i, func(v any) string { return v.(string) })
+		case "integer", "bigint":
+			args[i] = collect(rows, i, whole)
+		case "boolean":
+			args[i] = collect(rows, i, func(v any) bool { return v.(bool) })
+		case "timestamptz":
+			args[i] = collect(rows, i, func(v any) time.Time { return v.(time.Time) })
+		case "bytea":
+			args[i] = collect(rows, i, func(v any) []byte { return v.([]byte) })
+		default:
+			panic("sqlstore: no array of " + c.sqlType)
+		}
+	}
+	return args
+}
+
+func collect[T any](rows [][]any, column int, as func(any) T) []T {
+	all := make([]T, len(rows))
+	for i, r := range rows {
+		all[i] = as(r[column])
+	}
+	return all
+}
+
+func whole(v any) int64 {
+	switch n := v.(type) {
+	case int:
+		return int64(n)
+	case int32:
+		return int64(n)
+	case int64:
+		return n
+	default:
+		panic(fmt.Sprintf("sqlstore: %T is no whole number", v))
+	}
+}
+
+// newest gives the rows that count: of several with the same key the last, at its place.
+func (t *table) newest(rows [][]any) [][]any {
+	if !t.keyed || len(rows) < 2 {
+		return rows
+	}
+	last := make(map[any]int, len(rows))
+	for i, r := range rows {
+		last[r[0]] = i
+	}
+	if len(last) == len(rows) {
+		return rows
+	}
+	kept := make([][]any, 0, len(last))
+	for i, r := range rows {
+		if last[r[0]] == i {
+			kept = append(kept, r)
+		}
+	}
+	return kept
+}

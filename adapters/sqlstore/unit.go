@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jmoiron/sqlx"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -14,112 +13,65 @@ import (
 	"millrace/adapters/outbox"
 	"millrace/adapters/sqldb"
 	"millrace/app/messages"
+	"millrace/domain/intent"
 )
 
-// unit is one transaction in the making. The services' Tx types are made of it: they stage rows,
-// and flush writes them.
+// unit is one member's work on a transaction. The services' Tx types are made of it: they stage
+// rows and messages, and the batch writes them when the unit has succeeded.
 type unit struct {
 	core  *Core
-	ctx   context.Context
+	ctx   context.Context // the member's own
+	batch *batch
 	tx    *sqldb.Tx
 	cause messages.Cause
 	now   time.Time
 
-	staged []staged        // in the order in which tables are first touched
-	out    []outbox.Record // for Kafka
-	after  []func()        // when it is committed
-	index  map[*table]int  // where a table's rows are in staged
+	staged  []*staged       // in the order in which tables are first touched
+	out     []outbox.Record // for Kafka
+	intents []intended      // for the worker
+	after   []func()        // when it is committed
+
+	later   bool     // it asked for rows that are not read yet
+	touched []func() // hold up what it has asked for
+	learned []func() // tell the members behind it what it has written
+
+	ruled bool // a person says what became of an act
 
 	opening func(eventID string) // a new order's first timeline entry names the message that is published next
 }
 
-// staged is the rows of one table, written by one statement.
-type staged struct {
-	table *table
-	rows  [][]any
-	took  int64 // how many of them took effect
-}
-
-// claim writes the inbox row. A message that has one was handled; one that is being handled by
-// somebody else is waited for.
-func (u *unit) claim() error {
-	if u.cause.Consumer == "" {
-		return nil
-	}
-	n, err := inboxRow.write(u, [][]any{{u.cause.Consumer, u.cause.MessageID, "done", u.now}})
-	if err != nil {
-		return fmt.Errorf("inbox: %w", err)
-	}
-	if n == 0 {
-		return errDuplicate
-	}
-	return nil
+// intended is an act for the worker of a store's intents.
+type intended struct {
+	store  *Intents
+	intent intent.Intent
 }
 
 // stage keeps a row for the flush.
 func (u *unit) stage(t *table, row ...any) {
-	if u.index == nil {
-		u.index = map[*table]int{}
-	}
-	i, ok := u.index[t]
-	if !ok {
-		i = len(u.staged)
-		u.index[t] = i
-		u.staged = append(u.staged, staged{table: t})
-	}
-	u.staged[i].rows = append(u.staged[i].rows, row)
-}
-
-// flush writes every staged row, one statement a table and all of them at once, and the outbox.
-func (u *unit) flush() error {
-	if len(u.staged) > 0 {
-		if err := u.write(); err != nil {
-			return err
+	for _, s := range u.staged { // a handful
+		if s.table == t {
+			s.rows = append(s.rows, row)
+			return
 		}
 	}
-	if len(u.out) == 0 {
-		return nil
-	}
-	return u.core.Outbox.Append(u.ctx, u.tx.Tx, u.out)
+	u.staged = append(u.staged, &staged{table: t, rows: [][]any{row}})
 }
 
-func (u *unit) write() error {
-	var statements []sqldb.Statement
-	var of []int // which of staged a statement belongs to
-	for i, s := range u.staged {
-		for _, statement := range s.table.statements(u.core.DB.Dialect, s.rows) {
-			statements = append(statements, statement)
-			of = append(of, i)
-		}
+// writeNow writes rows at once and gives how many took effect. It is for units that are alone in
+// their transaction.
+func (u *unit) writeNow(t *table, rows ...[]any) (int64, error) {
+	results, err := u.tx.Batch(u.ctx, t.statements(u.core.DB.Dialect, rows))
+	var total int64
+	for _, r := range results {
+		total += r.Changed
 	}
-	changed, err := u.tx.Batch(u.ctx, statements)
-	if err != nil {
-		return fmt.Errorf("write what was staged: %w", err)
-	}
-	for n, i := range of {
-		u.staged[i].took += changed[n]
-	}
-	for _, s := range u.staged {
-		if s.table.every && s.took != int64(len(s.rows)) {
-			return fmt.Errorf("write %s: %w", s.table.name, ErrStale)
-		}
-	}
-	return nil
+	return total, err
 }
 
-// allTook says whether every row of a table took effect, once the unit is flushed.
-func (u *unit) allTook(t *table) bool {
-	i, ok := u.index[t]
-	return ok && u.staged[i].took == int64(len(u.staged[i].rows))
-}
-
-// committed runs what waits for the commit.
-func (u *unit) committed() {
-	for _, f := range u.after {
-		f()
-	}
-	if len(u.out) > 0 {
-		u.core.Wake()
+// holdUp makes the members behind this one wait for it where they touch the same rows.
+func (u *unit) holdUp() {
+	for _, hold := range u.touched {
+		hold()
 	}
 }
 
@@ -202,13 +154,4 @@ func (u *unit) headers(ctx context.Context, e messages.Envelope, orderID string)
 	}
 	propagation.TraceContext{}.Inject(ctx, propagation.MapCarrier(h))
 	return h
-}
-
-// in runs a SELECT whose ? stands for a set.
-func (u *unit) in(dest any, query string, args ...any) error {
-	expanded, flat, err := sqlx.In(query, args...)
-	if err != nil {
-		return err
-	}
-	return u.tx.SelectContext(u.ctx, dest, u.tx.Rebind(expanded), flat...)
 }

@@ -27,6 +27,8 @@ type Metrics struct {
 	handled      *prometheus.CounterVec
 	handling     *prometheus.HistogramVec
 	duplicates   *prometheus.CounterVec
+	parked       *prometheus.CounterVec
+	parkedNow    *levels
 	unknown      *prometheus.CounterVec
 	deadLetters  *prometheus.CounterVec
 	deadWaiting  *levels
@@ -66,8 +68,10 @@ func NewMetrics(service string) *Metrics {
 	m.handled = m.counter("messages_handled_total", "Messages that a handler was done with.", "handler", "outcome")
 	m.handling = m.histogram("message_handling_seconds", "Time that a handler took for a message, with its retries.", latency(), "handler")
 	m.duplicates = m.counter("messages_duplicate_total", "Messages that had been handled before.", "handler")
+	m.parked = m.counter("messages_parked_total", "Messages that were parked behind a dead letter of their order.", "handler")
+	m.parkedNow = m.levels("messages_parked", "Messages that are parked behind a dead letter of their order.", "handler")
 	m.unknown = m.counter("messages_unknown_total", "Messages of a type that this build does not know.")
-	m.deadLetters = m.counter("dead_letters_total", "Messages that a handler gave up.", "handler")
+	m.deadLetters = m.counter("dead_letters_total", "Messages that a handler gave up, and acts that were refused for good.", "handler")
 	m.deadWaiting = m.levels("dead_letters_waiting", "Dead letters that wait for a person.", "handler")
 	m.consumerLag = m.gauge("consumer_lag", "Messages that a consumer group has not acknowledged.", "group", "topic")
 	m.commitBatch = m.histogram("commit_batch_size", "Units of work that were committed in one transaction.",

@@ -24,6 +24,8 @@ var contract = map[string]string{
 	"messages_duplicate_total": "counter handler",
 	"dead_letters_total":       "counter handler",
 	"dead_letters_waiting":     "gauge handler",
+	"messages_parked":          "gauge handler",
+	"messages_parked_total":    "counter handler",
 	"outbox_pending":           "gauge",
 	"outbox_oldest_seconds":    "gauge",
 	"outbox_published_total":   "counter",
@@ -48,6 +50,8 @@ func tellAll(m *telemetry.Metrics) {
 	m.Unknown("payment-service", "OrderArchived")
 	m.Duplicate("payment.OrderCreated")
 	m.DeadLettered("payment.OrderCreated")
+	m.Parked("payment.OrderCreated")
+	m.MessagesParked(map[string]int{"payment.OrderCreated": 2})
 	m.DeadLettersWaiting(map[string]int{"payment.OrderCreated": 1})
 	m.ConsumerLag("payment-service.order.events", "order.events", 5)
 	m.CommitBatch(7)
@@ -167,5 +171,18 @@ func TestServicesInOneProcessDoNotMixAndShowOnlyTheirOwn(t *testing.T) {
 	}
 	if text := scrape(t, telemetry.NewMetrics("order-service")); !strings.Contains(text, "orders_submitted_total 0\n") {
 		t.Error("order-service does not show that it has submitted no order yet")
+	}
+}
+
+func TestAnActThatIsRefusedForGoodCountsAsADeadLetter(t *testing.T) {
+	t.Parallel()
+	m := telemetry.NewMetrics("payment-service")
+	for _, outcome := range []string{"done", "postponed", "buried"} {
+		m.IntentAttempted("refund", outcome, time.Millisecond)
+	}
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if text := w.Body.String(); !strings.Contains(text, "\ndead_letters_total{handler=\"intent_refund\"} 1\n") {
+		t.Errorf("it is not counted in\n%s", text)
 	}
 }

@@ -37,10 +37,17 @@ func (m *Metrics) Unknown(_, _ string) { m.unknown.WithLabelValues().Inc() }
 // Duplicate counts a message that had been handled before.
 func (m *Metrics) Duplicate(handler string) { m.duplicates.WithLabelValues(handler).Inc() }
 
+// Parked counts a message that waits behind a dead letter of its order.
+func (m *Metrics) Parked(handler string) { m.parked.WithLabelValues(handler).Inc() }
+
 // DeadLettered counts a message that a handler gave up.
 func (m *Metrics) DeadLettered(handler string) { m.deadLetters.WithLabelValues(handler).Inc() }
 
-// DeadLettersWaiting sets how many dead letters of each handler wait for a person.
+// MessagesParked sets how many messages for each handler wait behind a dead letter.
+func (m *Metrics) MessagesParked(byHandler map[string]int) { m.parkedNow.set(byHandler) }
+
+// DeadLettersWaiting sets how many dead letters of each handler wait for a person, those of acts
+// among them (intent_refund and so on).
 func (m *Metrics) DeadLettersWaiting(byHandler map[string]int) { m.deadWaiting.set(byHandler) }
 
 // ConsumerLag sets how far a group is behind on a topic, over all partitions.
@@ -51,8 +58,12 @@ func (m *Metrics) ConsumerLag(group, topic string, n int64) {
 // CommitBatch takes the number of units of work that one transaction committed.
 func (m *Metrics) CommitBatch(n int) { m.commitBatch.WithLabelValues().Observe(float64(n)) }
 
-// IntentAttempted counts an attempt at an act in the outside world.
+// IntentAttempted counts an attempt at an act in the outside world. One that was refused for good is
+// a dead letter.
 func (m *Metrics) IntentAttempted(kind, outcome string, took time.Duration) {
+	if outcome == "buried" {
+		m.deadLetters.WithLabelValues("intent_" + kind).Inc()
+	}
 	m.intents.WithLabelValues(kind, outcome).Inc()
 	m.intentTime.WithLabelValues(kind).Observe(took.Seconds())
 }

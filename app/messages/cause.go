@@ -22,6 +22,17 @@ type Cause struct {
 	Topic         string // where it was read, for the journal and the dead letter
 	Partition     int32
 	Offset        int64
+
+	Delivery Delivery // nil unless a consumer has a record in hand
+	Redrive  *Redrive // nil unless it was sent again; it is not taken for a duplicate then
+}
+
+// Delivery is the record that a consumer has in hand, for a unit of work that must park it.
+type Delivery interface {
+	// Letter gives the record with everything that is needed to handle it later.
+	Letter() DeadLetter
+	// Parked says that it was parked instead of handled. It is called after the commit.
+	Parked()
 }
 
 type causeKey struct{}

@@ -26,4 +26,6 @@ type DeadLetter struct {
 	Attempts int
 	FirstAt  time.Time // of the attempts
 	LastAt   time.Time
+
+	Redrive *Redrive // it was sent again and has failed again; nil for a new one
 }

@@ -72,14 +72,14 @@ func SpecOf(name string) (Spec, bool) {
 // DeadLetters is the topic of a service's dead letters.
 func DeadLetters(service string) string { return service + ".dlq" }
 
-// Redrive is the topic of dead letters sent again to one service alone.
-func Redrive(service string) string { return service + ".redrive" }
+// RedriveTopic is the topic of dead letters sent again to one service alone.
+func RedriveTopic(service string) string { return service + ".redrive" }
 
 // Topics lists every topic of the system, in the order in which they are created.
 func Topics() []string {
 	all := []string{OrderEvents, PaymentEvents, InventoryEvents, PaymentCommands, InventoryCommands}
 	for _, service := range Consumers {
-		all = append(all, DeadLetters(service), Redrive(service))
+		all = append(all, DeadLetters(service), RedriveTopic(service))
 	}
 	return all
 }

@@ -20,7 +20,7 @@ type joins struct {
 func joinsOf(service messaging.Service) *joins {
 	j := &joins{groups: map[string]<-chan struct{}{}}
 	groups, _ := service.Groups() // what is wrong with them, the router says
-	for _, g := range groups {
+	for _, g := range append(groups, service.RedriveGroup()) {
 		j.groups[g.Name] = nil
 	}
 	return j

@@ -24,7 +24,8 @@ func main() {
 // verbs hands the command line everything that needs an adapter.
 func verbs() cli.Deps {
 	return cli.Deps{
-		Version: version,
+		Version:     version,
+		DeadLetters: deadLetters,
 		Up: func(ctx context.Context, o cli.UpOptions) error {
 			return up(ctx, upOptions(o), os.Stdout)
 		},

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -98,7 +97,7 @@ func (s *stack) payments(ctx context.Context) error {
 	core := s.core(b, messages.PaymentService, metrics)
 	intents := sqlstore.NewIntents(core)
 	store := sqlstore.NewPayments(core, intents)
-	consumers := s.consume(core, metrics, intents.Dead, paymentHandlers(payment.NewCapturePayment(store), payment.NewRefundPayment(store)))
+	consumers := s.consume(core, metrics, paymentHandlers(payment.NewCapturePayment(store), payment.NewRefundPayment(store)))
 	s.carryOut(messages.PaymentService, intents, metrics, map[intent.Kind]worker.Handler{
 		intent.Capture: payment.NewSettleCapture(store, store, provider, metrics).Handle,
 		intent.Void:    payment.NewSettleVoid(store, provider).Handle,
@@ -118,7 +117,7 @@ func (s *stack) inventory(ctx context.Context) error {
 	core := s.core(b, messages.InventoryService, metrics)
 	store := sqlstore.NewInventory(core)
 	s.seeds = append(s.seeds, func(ctx context.Context) error { return store.Seed(ctx, demoStock()) })
-	consumers := s.consume(core, metrics, none, inventoryHandlers(inventory.NewReserveStock(store), inventory.NewReleaseInventory(store)))
+	consumers := s.consume(core, metrics, inventoryHandlers(inventory.NewReserveStock(store), inventory.NewReleaseInventory(store)))
 	return s.serve(ctx, messages.InventoryService, httpapi.NewInventory(httpapi.InventoryConfig{
 		Service: s.front(messages.InventoryService, metrics, databaseCheck(b.db), s.kafkaCheck(), consumers),
 		Stock:   store,
@@ -138,7 +137,7 @@ func (s *stack) notifications(ctx context.Context) error {
 	core := s.core(b, messages.NotificationService, metrics)
 	intents := sqlstore.NewIntents(core)
 	store := sqlstore.NewNotifications(core, intents)
-	consumers := s.consume(core, metrics, intents.Dead, notificationHandlers(notification.NewNotifyCustomer(store, time.Now)))
+	consumers := s.consume(core, metrics, notificationHandlers(notification.NewNotifyCustomer(store, time.Now)))
 	s.carryOut(messages.NotificationService, intents, metrics, map[intent.Kind]worker.Handler{
 		intent.Mail: notification.NewSendMail(store, store, mailer).Handle,
 	})
@@ -161,7 +160,7 @@ func (s *stack) orchestrator(ctx context.Context) error {
 	core := s.core(b, messages.Orchestrator, metrics)
 	store := sqlstore.NewSagas(core)
 	carry := engine.New(store, s.timeouts, metrics, version, time.Now)
-	consumers := s.consume(core, metrics, none, orchestratorHandlers(carry))
+	consumers := s.consume(core, metrics, orchestratorHandlers(carry))
 	logger := s.logger(messages.Orchestrator)
 	timers := worker.NewTimers(store, carry.Fire, worker.TimerOptions{Logger: logger})
 	s.process.consuming = append(s.process.consuming, part{"saga timers", timers.Run})
@@ -181,15 +180,9 @@ func (s *stack) orchestrator(ctx context.Context) error {
 // stuckAfter is how long a saga may stand in one step: longer than any time-out would let it.
 func stuckAfter(t engine.Timeouts) time.Duration { return 2*max(t.Payment, t.Inventory) + time.Minute }
 
-// counter counts what an operator has to look at, by handler.
-type counter func(context.Context) (map[string]int, error)
-
-// none is the count of a service that has no intents.
-func none(context.Context) (map[string]int, error) { return nil, nil }
-
 // consume makes a service's router, and watches its dead letters and how far it is behind. The
 // check says whether its consumer groups have let it in.
-func (s *stack) consume(core *sqlstore.Core, metrics *telemetry.Metrics, dead counter, service messaging.Service) httpapi.Check {
+func (s *stack) consume(core *sqlstore.Core, metrics *telemetry.Metrics, service messaging.Service) httpapi.Check {
 	logger := s.logger(service.Name)
 	joins := joinsOf(service)
 	letters := sqlstore.NewDeadLetters(core)
@@ -211,23 +204,19 @@ func (s *stack) consume(core *sqlstore.Core, metrics *telemetry.Metrics, dead co
 		return router.Run(ctx)
 	}})
 	s.every(5*time.Second, "count of dead letters", logger, func(ctx context.Context) error {
-		waiting, err := letters.Waiting(ctx)
-		if err != nil {
-			return err
+		waiting, parked, err := letters.Waiting(ctx)
+		if err == nil {
+			metrics.DeadLettersWaiting(waiting)
+			metrics.MessagesParked(parked)
 		}
-		refused, err := dead(ctx)
-		if err != nil {
-			return err
-		}
-		maps.Copy(waiting, refused)
-		metrics.DeadLettersWaiting(waiting)
-		return nil
+		return err
 	})
 	s.every(15*time.Second, "consumer lag", logger, func(ctx context.Context) error {
 		groups, err := service.Groups()
 		if err != nil {
 			return err
 		}
+		groups = append(groups, service.RedriveGroup())
 		asked := make([]kafkabus.Group, len(groups))
 		for i, g := range groups {
 			asked[i] = kafkabus.Group{Name: g.Name, Topic: g.Topic}

@@ -42,6 +42,8 @@ type Deps struct {
 	Config  func() ([]Setting, error)
 	Verify  func(ctx context.Context, where Where, settled bool) (audit.Report, error)
 	Sagas   func(ctx context.Context, where Where) (Sagas, func() error, error) // with what closes it
+	// DeadLetters opens the dead letters with what closes them; act says that they are to be changed.
+	DeadLetters func(ctx context.Context, where Where, act bool) (DeadLetters, func() error, error)
 
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string

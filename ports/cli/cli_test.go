@@ -2,17 +2,21 @@ package cli_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http/httptest"
 	"os"
+	"os/exec"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"millrace/app/audit"
+	"millrace/app/deadletters"
 	"millrace/domain/fault"
 	"millrace/ports/cli"
 )
@@ -25,7 +29,8 @@ func TestMain(m *testing.M) {
 func TestTheCommandLineAnswersAsTheScriptsSay(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
+		Dir:  "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sha": sha},
 		Setup: func(e *testscript.Env) error {
 			server := httptest.NewServer(&fakeAPI{ending: time.Millisecond})
 			e.Defer(server.Close)
@@ -33,6 +38,21 @@ func TestTheCommandLineAnswersAsTheScriptsSay(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// exits runs a command that must end with that code.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	var ended *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); !errors.As(err, &ended) || strconv.Itoa(ended.ExitCode()) != args[0] {
+		ts.Fatalf("it ended with %v, want exit code %s", err, args[0])
+	}
+}
+
+// sha puts the sha256 that a plan says of itself into SHA.
+func sha(ts *testscript.TestScript, _ bool, args []string) {
+	var plan struct{ SHA256 string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &plan))
+	ts.Setenv("SHA", plan.SHA256)
 }
 
 // fakeDeps says what it was called with.
@@ -66,6 +86,11 @@ func fakeDeps() cli.Deps {
 		Sagas: func(context.Context, cli.Where) (cli.Sagas, func() error, error) {
 			return fakeSagas{}, func() error { return nil }, nil
 		},
+		DeadLetters: func(context.Context, cli.Where, bool) (cli.DeadLetters, func() error, error) {
+			pause := func(context.Context, time.Duration) error { return nil }
+			return deadletters.NewDesk(&fakeLetters{begun: map[string]int{}}, time.Now, pause), func() error { return nil }, nil
+		},
+		Now: func() time.Time { return time.Date(2026, 1, 2, 17, 4, 5, 0, time.UTC) },
 	}
 }
 

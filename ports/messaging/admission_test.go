@@ -132,6 +132,13 @@ func TestAHandlerGetsItsMessageAndWhatLedToIt(t *testing.T) {
 		if gotCreated == nil || gotCreated.Total != 6 || len(gotCreated.Items) != 1 || gotCommand == nil || *gotCommand != *refund {
 			t.Errorf("handlers got %+v and %+v", gotCreated, gotCommand)
 		}
+		for _, cause := range []*messages.Cause{&event, &command} {
+			d := cause.Delivery.Letter()
+			if d.MessageID != eventID || d.OrderID != "ord_1" || d.Consumer != cause.Consumer || d.Handler != cause.Handler || len(d.Payload) == 0 {
+				t.Errorf("to be parked it is %s", brief([]messages.DeadLetter{d}))
+			}
+			cause.Delivery = nil
+		}
 		want := messages.Cause{
 			Consumer: "payment-service.order.events", MessageID: eventID, CausationID: eventID, CorrelationID: "ord_1",
 			Handler: "take_payment", Type: "OrderCreated", Topic: messages.OrderEvents, Partition: 3, Offset: 0,

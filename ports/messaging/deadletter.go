@@ -26,7 +26,7 @@ func (p deadLetterPublisher) Publish(_ string, msgs ...*message.Message) error {
 	for _, msg := range msgs {
 		d := deliveryOf(msg)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(msg.Context()), p.Policy.KeepTimeout)
-		err := p.DeadLetters.Keep(ctx, p.letter(d, msg))
+		err := p.DeadLetters.Keep(ctx, d.Letter())
 		cancel()
 		if err != nil {
 			p.Logger.ErrorContext(ctx, "a dead letter could not be kept, the message will come again", "handler", d.label(), "error", err)
@@ -43,10 +43,10 @@ func (p deadLetterPublisher) Publish(_ string, msgs ...*message.Message) error {
 // Close does nothing.
 func (deadLetterPublisher) Close() error { return nil }
 
-// letter says everything about a refused message. One that no handler was given is named by its
+// Letter says everything about a message that is refused, or parked. One that no handler was given is named by its
 // place: whatever id such a record claims may be another message's, which would then be taken for
 // a duplicate of it and be lost.
-func (p deadLetterPublisher) letter(d *delivery, msg *message.Message) messages.DeadLetter {
+func (d *delivery) Letter() messages.DeadLetter {
 	id := d.id
 	if !d.opened {
 		id = d.place()
@@ -55,7 +55,7 @@ func (p deadLetterPublisher) letter(d *delivery, msg *message.Message) messages.
 		ID:        messages.DerivedID(id, "dead_letter/"+d.group.Name, 0),
 		MessageID: id,
 		OrderID:   d.orderID,
-		Service:   p.service.Name,
+		Service:   d.service,
 		Consumer:  d.group.Name,
 		Handler:   d.label(),
 		Type:      printable(d.envelope.Type, 100),
@@ -63,17 +63,21 @@ func (p deadLetterPublisher) letter(d *delivery, msg *message.Message) messages.
 		Partition: d.partition,
 		Offset:    d.offset,
 		Key:       slices.Clone(d.key),
-		Payload:   slices.Clone(msg.Payload),
-		Headers:   make(map[string]string, len(msg.Metadata)),
+		Payload:   slices.Clone(d.msg.Payload),
+		Headers:   make(map[string]string, len(d.msg.Metadata)),
 		Reason:    reason(d.err),
 		Attempts:  d.attempts,
 		FirstAt:   d.firstAt,
 		LastAt:    d.lastAt,
+		Redrive:   d.redrive,
+	}
+	if d.redrive != nil {
+		letter.MessageID = d.redrive.MessageID
 	}
 	if d.err != nil {
 		letter.Error = printable(d.err.Error(), 8<<10)
 	}
-	headers := maps.Clone(msg.Metadata)
+	headers := maps.Clone(d.msg.Metadata)
 	for _, ours := range []string{ // written by Watermill just now, and said better above
 		middleware.ReasonForPoisonedKey, middleware.PoisonedTopicKey,
 		middleware.PoisonedHandlerKey, middleware.PoisonedSubscriberKey,

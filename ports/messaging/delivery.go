@@ -22,14 +22,17 @@ var (
 
 // delivery is one message in hand: what was read of it, and what became of it.
 type delivery struct {
+	msg      *message.Message
+	service  string
 	group    Group
 	handler  *Handler // nil when the service has none for it
 	envelope messages.Envelope
 	broken   error // why the envelope could not be read
 
-	id        string // names it in the inbox
-	opened    bool   // its handler was given it
-	orderID   string // from the key; empty when that is not one
+	redrive   *messages.Redrive // it was sent again, to this handler alone
+	id        string            // names it in the inbox
+	opened    bool              // its handler was given it
+	orderID   string            // from the key; empty when that is not one
 	topic     string
 	partition int32
 	offset    int64
@@ -66,9 +69,12 @@ func deliveryOf(msg *message.Message) *delivery {
 // by its place in Kafka.
 func (c consumer) receive(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
-		d := &delivery{group: c.groups[message.HandlerNameFromCtx(msg.Context())], outcome: OutcomeDone}
+		d := &delivery{msg: msg, service: c.service.Name, group: c.groups[message.HandlerNameFromCtx(msg.Context())], outcome: OutcomeDone}
 		d.topic, d.partition, d.offset, d.key, d.at = c.Origin(msg)
 		d.envelope, d.broken = messages.Open(msg.Payload)
+		if d.group.redrive {
+			c.again(d, msg)
+		}
 		if id, err := order.ParseID(string(d.key)); err == nil {
 			d.orderID = string(id)
 		}
@@ -83,6 +89,9 @@ func (c consumer) receive(next message.HandlerFunc) message.HandlerFunc {
 			if h.Message == d.envelope.Type {
 				d.handler = &d.group.Handlers[i]
 			}
+		}
+		if d.redrive != nil {
+			d.readdress()
 		}
 		ctx := context.WithValue(msg.Context(), deliveryKey{}, d)
 		msg.SetContext(messages.WithCause(ctx, d.cause()))
@@ -101,8 +110,15 @@ func (d *delivery) cause() messages.Cause {
 		Topic:         d.topic,
 		Partition:     d.partition,
 		Offset:        d.offset,
+		Delivery:      d,
+		Redrive:       d.redrive,
 	}
 }
+
+var _ messages.Delivery = (*delivery)(nil)
+
+// Parked notes that it waits.
+func (d *delivery) Parked() { d.outcome = OutcomeParked }
 
 // admit refuses what no handler should see, and lets pass unhandled what is not for this service:
 // a newer build may send types that this one does not know.

@@ -15,8 +15,9 @@ import (
 
 // DeadLetters is where refused messages are kept. Keep writes the dead letter, the inbox outcome
 // "dead" and the outbox row for <service>.dlq in one transaction; keeping the same one twice has
-// one effect, and keeping one whose message was handled meanwhile has none. When it fails the
-// message is delivered again: nothing is lost.
+// one effect, and keeping one whose message was handled meanwhile has none. One that was sent again
+// (Redrive) goes back to where it was, unless it has moved on since. When it fails the message is
+// delivered again: nothing is lost.
 type DeadLetters interface {
 	Keep(ctx context.Context, d messages.DeadLetter) error
 }
@@ -37,6 +38,7 @@ type Observer interface {
 const (
 	OutcomeDone    = "done"    // its handler succeeded
 	OutcomeDead    = "dead"    // it was kept as a dead letter
+	OutcomeParked  = "parked"  // it waits behind a dead letter of its order
 	OutcomeSkipped = "skipped" // the service has no handler for it
 	OutcomeUnknown = "unknown" // this build does not know its type
 	OutcomeFenced  = "fenced"  // its partition was lost before it began: another reads it

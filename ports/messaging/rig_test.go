@@ -39,6 +39,9 @@ func run(t *testing.T, service messaging.Service, change ...func(*messaging.Conf
 		r.topics[g.Topic] = newTopic(g.Topic)
 		byGroup[g.Name] = r.topics[g.Topic]
 	}
+	again := service.RedriveGroup()
+	r.topics[again.Topic] = newTopic(again.Topic)
+	byGroup[again.Name] = r.topics[again.Topic]
 	config := messaging.Config{
 		Subscriber:  func(group string) (message.Subscriber, error) { return byGroup[group], nil },
 		Origin:      origin,

@@ -55,6 +55,9 @@ func NewRouter(config Config, service Service) (*message.Router, error) {
 			return nil, fmt.Errorf("consumer group %s: %w", g.Name, err)
 		}
 	}
+	if err := c.addRedrive(router); err != nil {
+		return nil, err
+	}
 	return router, nil
 }
 

@@ -51,6 +51,15 @@ type Group struct {
 	Name, Topic string
 	Kind        messages.Kind
 	Handlers    []Handler
+
+	redrive bool // it reads what is sent again
+}
+
+// RedriveGroup is the consumer group that reads what is sent again to the service. It hands each
+// message to the handler that it was for, whichever group that is in.
+func (s Service) RedriveGroup() Group {
+	topic := messages.RedriveTopic(s.Name)
+	return Group{Name: s.Name + "." + topic, Topic: topic, redrive: true}
 }
 
 // Groups gives the service's consumer groups by topic. The handlers decide the topics. It fails
@@ -114,6 +123,9 @@ func Describe(services ...Service) string {
 			for _, h := range g.Handlers {
 				rows = append(rows, strings.Join([]string{s.Name, h.Name, h.Message, g.Topic, g.Name}, "\t")+"\n")
 			}
+		}
+		if again := s.RedriveGroup(); err == nil {
+			rows = append(rows, strings.Join([]string{s.Name, "(the one named)", "(any)", again.Topic, again.Name}, "\t")+"\n")
 		}
 	}
 	slices.Sort(rows)

@@ -55,10 +55,12 @@ func TestTheTableOfHandlersIsSortedAndWhole(t *testing.T) {
 		messaging.Service{Name: "inventory-service", Handlers: []messaging.Handler{messaging.On("reserve_stock", nothing[messages.PaymentSucceeded])}},
 		messaging.Service{Name: "odd"},
 	)
-	want := `service            handler         message           topic             consumer group
-inventory-service  reserve_stock   PaymentSucceeded  payment.events    inventory-service.payment.events
-payment-service    refund_payment  RefundPayment     payment.commands  payment-service.payment.commands
-payment-service    take_payment    OrderCreated      order.events      payment-service.order.events
+	want := `service            handler          message           topic                      consumer group
+inventory-service  (the one named)  (any)             inventory-service.redrive  inventory-service.inventory-service.redrive
+inventory-service  reserve_stock    PaymentSucceeded  payment.events             inventory-service.payment.events
+payment-service    (the one named)  (any)             payment-service.redrive    payment-service.payment-service.redrive
+payment-service    refund_payment   RefundPayment     payment.commands           payment-service.payment.commands
+payment-service    take_payment     OrderCreated      order.events               payment-service.order.events
 "odd": a service needs a name and a handler
 `
 	if got != want {

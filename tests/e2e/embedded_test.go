@@ -41,6 +41,12 @@ func newEmbedded(t *testing.T) *stack {
 		}
 		return hold(t, db, "UPDATE stock SET on_hand = on_hand WHERE sku = 'none of these'")
 	}
+	s.breakSagas = func(t *testing.T, sku string) func() {
+		t.Helper()
+		db := s.sqlite(t, "orders")
+		must(t, db, "CREATE TRIGGER broken BEFORE INSERT ON sagas WHEN "+broken(sku)+" BEGIN SELECT RAISE(ABORT, 'it is broken'); END")
+		return func() { must(t, db, "DROP TRIGGER broken") }
+	}
 	return s
 }
 

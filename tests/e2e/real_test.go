@@ -87,6 +87,18 @@ func newReal(t *testing.T, on servers) (*stack, parts) {
 		}
 		return hold(t, db, "LOCK TABLE inventory.stock IN ACCESS EXCLUSIVE MODE")
 	}
+	s.breakSagas = func(t *testing.T, sku string) func() {
+		t.Helper()
+		db, err := sql.Open("pgx", dsn.String()+"&search_path=orders")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		must(t, db, "CREATE FUNCTION break() RETURNS trigger AS $$ BEGIN IF "+broken(sku)+
+			" THEN RAISE integrity_constraint_violation USING MESSAGE = 'it is broken'; END IF; RETURN NEW; END $$ LANGUAGE plpgsql")
+		must(t, db, "CREATE TRIGGER broken BEFORE INSERT ON sagas FOR EACH ROW EXECUTE FUNCTION break()")
+		return func() { must(t, db, "DROP TRIGGER broken ON sagas") }
+	}
 	return s, around
 }
 

@@ -46,6 +46,8 @@ type stack struct {
 	letters func(t *testing.T, orderID string) []letter
 	// holdInventory keeps the inventory service from writing until release is called.
 	holdInventory func(t *testing.T) (release func())
+	// breakSagas lets no saga begin of an order for a product, until mend is called.
+	breakSagas func(t *testing.T, sku string) (mend func())
 
 	running []*child
 	crashed bool // the system was killed: a mail may have come twice, under the same Message-ID

@@ -1,0 +1,191 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"millrace/adapters/sqldb"
+	"millrace/app/messages"
+	"millrace/domain/fault"
+)
+
+const (
+	// largestGroup bounds a transaction: what one failure makes others wait for, and its memory.
+	largestGroup = 512
+	// groupTime is how long a shared transaction may take: a connection that hangs is noticed then.
+	groupTime = 10 * time.Second
+)
+
+// group gathers the units of one service that are asked for at the same time. There is one
+// transaction under way at a time, and the next takes whatever has come meanwhile: nobody waits for
+// company, and the busier it is, the fewer commits an order costs.
+type group struct {
+	mu      sync.Mutex
+	waiting []*member
+	running bool // somebody is taking members
+}
+
+// member is one unit of work among those of a group.
+type member struct {
+	ctx   context.Context
+	cause messages.Cause
+	work  func(*unit) error
+	taken atomic.Bool // by a transaction, or by its caller's leaving
+	done  chan struct{}
+
+	// Written before done is closed.
+	unit      *unit // of its last run
+	duplicate bool  // its message was handled before, or is a dead letter or parked
+	left      bool  // the latter: it is not to be marked as handled
+	parked    bool  // it waits behind a dead letter: it was not handled
+	ruled     bool  // a person says what became of an act
+	err       error // its own failure, or that of the transaction
+	panicked  any   // what its work panicked with
+	apart     bool  // the shared transaction failed: it is to be run by itself
+}
+
+func newMember(ctx context.Context, work func(*unit) error) *member {
+	return &member{ctx: ctx, cause: messages.CauseOf(ctx), work: work, done: make(chan struct{})}
+}
+
+// inbox says whether the unit takes effect once for a message.
+func (m *member) inbox() bool { return m.cause.Consumer != "" }
+
+// special says whether it claims more than an inbox row: a message that was sent again, or a
+// person's word on an act. Those are rare, and have a transaction of their own.
+func (m *member) special() bool {
+	return m.cause.Redrive != nil || m.ctx.Value(rulingKey{}) != nil
+}
+
+// await waits for the end of the transaction. It gives false when the caller's context ended before
+// one was begun. Once it is begun the outcome is waited for: whoever leaves would not know it.
+func (m *member) await() bool {
+	select {
+	case <-m.done:
+		return true
+	case <-m.ctx.Done():
+		if m.taken.CompareAndSwap(false, true) {
+			return false
+		}
+		<-m.done
+		return true
+	}
+}
+
+// result gives the unit's own end to its caller, whose panic it stays.
+func (m *member) result() error {
+	if m.panicked != nil {
+		panic(m.panicked)
+	}
+	return m.err
+}
+
+// join hands a member over. Where nobody takes members, a new goroutine does, for as long as there
+// are any.
+func (g *group) join(m *member, c *Core) {
+	g.mu.Lock()
+	g.waiting = append(g.waiting, m)
+	start := !g.running
+	g.running = true
+	g.mu.Unlock()
+	if start {
+		go g.run(c)
+	}
+}
+
+func (g *group) run(c *Core) {
+	for {
+		members := g.take()
+		if len(members) == 0 {
+			return
+		}
+		c.together(members)
+		for _, m := range members {
+			close(m.done)
+		}
+	}
+}
+
+// take gives the members that have gathered, in the order in which they came: of several with one
+// message the first only, since the others are its duplicates when it succeeds. Nobody to take ends
+// the running.
+func (g *group) take() []*member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var members, later []*member
+	messages := map[[2]string]bool{}
+	for _, m := range g.waiting {
+		key := [2]string{m.cause.Consumer, m.cause.MessageID}
+		if len(members) == largestGroup || m.inbox() && messages[key] {
+			later = append(later, m)
+			continue
+		}
+		if m.taken.CompareAndSwap(false, true) {
+			messages[key] = true
+			members = append(members, m)
+		}
+	}
+	g.waiting = later
+	g.running = len(members) > 0
+	return members
+}
+
+// together commits members in one transaction and writes down what became of each. When the
+// transaction fails for a reason that may lie in one of them, each is run by itself, so that it
+// never fails its neighbours.
+func (c *Core) together(members []*member) {
+	members = c.unseen(members)
+	if len(members) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(members[0].ctx), groupTime)
+	defer cancel()
+	err := c.commit(ctx, members)
+	if err == nil {
+		return
+	}
+	away := fault.KindOf(err) == fault.Unavailable && !errors.Is(err, sqldb.ErrBusy)
+	for _, m := range members {
+		switch {
+		case m.err != nil || m.panicked != nil || m.duplicate: // that stands, whatever became of the others
+		case away, len(members) == 1 && !meetsAnother(err):
+			m.err = err
+		default:
+			m.apart = true
+		}
+	}
+}
+
+// unseen leaves out the members whose messages are known to have been handled.
+func (c *Core) unseen(members []*member) []*member {
+	if c.Marks == nil {
+		return members
+	}
+	causes := make([]messages.Cause, 0, len(members))
+	for _, m := range members {
+		if m.inbox() {
+			causes = append(causes, m.cause)
+		}
+	}
+	if len(causes) == 0 {
+		return members
+	}
+	seen := c.Marks.Seen(context.WithoutCancel(members[0].ctx), causes)
+	kept := make([]*member, 0, len(members))
+	n := 0
+	for _, m := range members {
+		if m.inbox() {
+			known := seen[n]
+			n++
+			if known {
+				c.Observer.Duplicate(m.cause.Handler)
+				continue
+			}
+		}
+		kept = append(kept, m)
+	}
+	return kept
+}

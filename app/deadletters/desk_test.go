@@ -1,0 +1,411 @@
+package deadletters_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"millrace/app/deadletters"
+	"millrace/domain/fault"
+)
+
+// shop keeps letters in memory, and handles what is sent again when the desk pauses.
+type shop struct {
+	letters []*deadletters.Whole
+	refuses map[string]bool // ids that fail again
+	closed  bool            // the services are down
+	failure error
+	looks   int
+}
+
+// add puts a letter behind those of its order.
+func (s *shop) add(id, order, state string) *deadletters.Whole {
+	l := &deadletters.Whole{Letter: deadletters.Letter{
+		ID: id, State: state, Version: 1, Service: "inventory-service", Consumer: "c", Handler: "reserve_stock", OrderID: order,
+		Reason: "broken", Position: len(s.letters) + 1, FirstAt: time.Unix(100, 0),
+	}}
+	s.letters = append(s.letters, l)
+	return l
+}
+
+func (s *shop) find(id string) *deadletters.Whole {
+	for _, l := range s.letters {
+		if l.ID == id {
+			return l
+		}
+	}
+	return nil
+}
+
+func (s *shop) front(order string) *deadletters.Whole {
+	for _, l := range s.letters {
+		if l.OrderID == order && (l.State == "waiting" || l.State == "parked" || l.State == "redriving") {
+			return l
+		}
+	}
+	return nil
+}
+
+func (s *shop) List(_ context.Context, f deadletters.Filter) ([]deadletters.Letter, error) {
+	var found []deadletters.Letter
+	for _, l := range s.letters {
+		if l.State == f.State {
+			found = append(found, l.Letter)
+		}
+	}
+	return found, nil
+}
+
+func (s *shop) Show(_ context.Context, id string) (deadletters.Whole, error) { return *s.find(id), nil }
+
+func (s *shop) move(l *deadletters.Whole, state string) { l.State, l.Version = state, l.Version+1 }
+
+func (s *shop) act(item deadletters.Item, state string) error {
+	l := s.find(item.ID)
+	switch {
+	case s.failure != nil:
+		return s.failure
+	case l == nil:
+		return deadletters.ErrNoLetter
+	case l.Version != item.Version || l.State != "waiting":
+		return deadletters.ErrChanged
+	case s.front(l.OrderID) != l:
+		return deadletters.ErrBehind
+	}
+	if s.move(l, state); state == "redriving" {
+		l.Redrives++
+		return nil
+	}
+	s.advance(l.OrderID)
+	return nil
+}
+
+func (s *shop) advance(order string) {
+	if next := s.front(order); next != nil && next.State == "parked" {
+		s.move(next, "redriving")
+	}
+}
+
+func (s *shop) Redrive(_ context.Context, item deadletters.Item, _ deadletters.Act) error {
+	return s.act(item, "redriving")
+}
+
+func (s *shop) Discard(_ context.Context, item deadletters.Item, _ deadletters.Act) error {
+	return s.act(item, "discarded")
+}
+
+func (s *shop) Settle(_ context.Context, item deadletters.Item, _ string, _ deadletters.Act) error {
+	return s.act(item, "settled")
+}
+
+func (s *shop) Outcomes(handler string) []string {
+	if handler == "intent_refund" {
+		return []string{"refunded"}
+	}
+	return nil
+}
+
+func (s *shop) Progress(_ context.Context, _ string, ids []string) (map[string]deadletters.Progress, error) {
+	found := map[string]deadletters.Progress{}
+	for _, l := range s.letters {
+		if slices.Contains(ids, l.ID) {
+			front := s.front(l.OrderID)
+			found[l.ID] = deadletters.Progress{State: l.State, Version: l.Version, Redrives: l.Redrives, Reason: l.Reason,
+				Handled: l.State == "done", Blocked: l.State == "parked" && front.State == "waiting"}
+		}
+	}
+	return found, nil
+}
+
+func (s *shop) Behind(_ context.Context, item deadletters.Item) ([]deadletters.Letter, error) {
+	var behind []deadletters.Letter
+	for _, l := range s.letters {
+		if l.OrderID == item.OrderID && l.State == "parked" && l.Position > item.Position {
+			behind = append(behind, l.Letter)
+		}
+	}
+	return behind, nil
+}
+
+// handle takes one step of the services: every order's letter that was sent.
+func (s *shop) handle() {
+	if s.looks++; s.closed {
+		return
+	}
+	for _, l := range s.letters {
+		if l.State != "redriving" {
+			continue
+		}
+		if s.refuses[l.ID] {
+			s.move(l, "waiting")
+			continue
+		}
+		s.move(l, "done")
+		s.advance(l.OrderID)
+		return
+	}
+}
+
+func (s *shop) desk() *deadletters.Desk {
+	return deadletters.NewDesk(s, time.Now, func(_ context.Context, d time.Duration) error {
+		s.handle()
+		time.Sleep(d) // the test's own time
+		return nil
+	})
+}
+
+func (s *shop) plan(t *testing.T, action, outcome string) deadletters.Plan {
+	t.Helper()
+	p, err := s.desk().Plan(t.Context(), deadletters.Filter{}, "all that wait", action, outcome)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (s *shop) apply(t *testing.T, p deadletters.Plan) string {
+	t.Helper()
+	var told []string
+	sum, err := s.desk().Apply(t.Context(), p, request(p), func(r deadletters.Result) {
+		line := r.ID + " " + r.Outcome
+		if r.Parked {
+			line += " parked"
+		}
+		told = append(told, line)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum.Verified+sum.FailedAgain+sum.Skipped+sum.UnderWay != len(sum.Items) || sum.OK != (sum.Verified == len(told)) {
+		t.Errorf("the sum is %+v", sum)
+	}
+	slices.Sort(told)
+	return strings.Join(told, ", ")
+}
+
+func request(p deadletters.Plan) deadletters.Request {
+	return deadletters.Request{Confirm: p.SHA256, By: deadletters.Act{Actor: "maya", Reason: "mended"}, Timeout: 10 * time.Second}
+}
+
+// each runs a case in time of its own.
+func each(t *testing.T, do func(t *testing.T, s *shop)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { do(t, &shop{refuses: map[string]bool{}}) })
+}
+
+func want(t *testing.T, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("told was\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestWhatTookEffectIsVerifiedWithWhatWasBehindIt(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.add("a2", "a", "parked")
+		s.add("a3", "a", "waiting")
+		s.add("a4", "a", "parked")
+		s.add("b1", "b", "waiting")
+		p := s.plan(t, deadletters.ActRedrive, "")
+		want(t, s.apply(t, p), "a1 VERIFIED, a2 VERIFIED parked, a3 VERIFIED, a4 VERIFIED parked, b1 VERIFIED")
+		want(t, s.apply(t, p), "a1 VERIFIED, a3 VERIFIED, b1 VERIFIED") // again: nothing is done twice
+	})
+}
+
+func TestWhatFailsAgainStopsItsOrderAndNoOther(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.add("a2", "a", "parked")
+		s.add("a3", "a", "waiting")
+		s.add("b1", "b", "waiting")
+		s.add("c1", "c", "waiting")
+		s.add("c2", "c", "parked")
+		s.add("c3", "c", "parked")
+		s.refuses["a1"], s.refuses["c2"] = true, true
+		p := s.plan(t, deadletters.ActRedrive, "")
+		want(t, s.apply(t, p), "a1 FAILED_AGAIN, a2 SKIPPED parked, a3 SKIPPED, b1 VERIFIED, c1 VERIFIED, c2 FAILED_AGAIN parked, c3 SKIPPED parked")
+		if s.find("a3").Version != 1 || s.find("a2").State != "parked" {
+			t.Error("what was skipped was touched")
+		}
+	})
+}
+
+func TestWhatHasChangedSinceThePlanIsSkipped(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.add("b1", "b", "waiting")
+		s.add("c1", "c", "waiting")
+		p := s.plan(t, deadletters.ActRedrive, "")
+		s.move(s.find("a1"), "discarded")
+		s.find("b1").Version += 2 // sent again by somebody else, and failed
+		s.letters = s.letters[:2]
+		want(t, s.apply(t, p), "a1 SKIPPED, b1 SKIPPED, c1 SKIPPED")
+	})
+}
+
+func TestALetterBehindOneThatIsNotPlannedIsSkipped(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.add("a2", "a", "waiting")
+		p := s.plan(t, deadletters.ActRedrive, "")
+		only := s.plan(t, deadletters.ActRedrive, "")
+		only.Items = only.Items[1:]
+		if _, err := s.desk().Apply(t.Context(), only, request(only), nil); !errors.Is(err, deadletters.ErrAltered) {
+			t.Errorf("an altered plan was taken: %v", err)
+		}
+		s.find("a1").Version++
+		want(t, s.apply(t, p), "a1 SKIPPED, a2 SKIPPED")
+	})
+}
+
+func TestWhatIsNotHandledInTimeIsUnderWayAndHeardOfLater(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.add("a2", "a", "parked")
+		s.add("a3", "a", "waiting")
+		s.closed = true
+		p := s.plan(t, deadletters.ActRedrive, "")
+		begin := time.Now()
+		want(t, s.apply(t, p), "a1 UNDER_WAY, a2 UNDER_WAY parked, a3 SKIPPED")
+		if took := time.Since(begin); took < 10*time.Second || took > 11*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		s.closed = false
+		want(t, s.apply(t, p), "a1 VERIFIED, a2 VERIFIED parked, a3 VERIFIED")
+	})
+}
+
+func TestDiscardAndSettleAreVerifiedAndFreeWhatIsBehind(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.add("a2", "a", "parked")
+		p := s.plan(t, deadletters.ActDiscard, "")
+		want(t, s.apply(t, p), "a1 VERIFIED, a2 VERIFIED parked")
+		want(t, s.apply(t, p), "a1 VERIFIED")
+		if s.find("a1").State != "discarded" {
+			t.Error("it was not discarded")
+		}
+		s.add("ord_1:refund", "ord_1", "waiting").Handler = "intent_refund"
+		p = s.plan(t, deadletters.ActSettle, "refunded")
+		want(t, s.apply(t, p), "ord_1:refund VERIFIED")
+		want(t, s.apply(t, p), "ord_1:refund VERIFIED")
+	})
+}
+
+func TestAPlanThatCannotBeIsRefused(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		plan := func(f deadletters.Filter, action, outcome string) error {
+			_, err := s.desk().Plan(t.Context(), f, "", action, outcome)
+			return err
+		}
+		if err := plan(deadletters.Filter{}, deadletters.ActSettle, "refunded"); !errors.Is(err, deadletters.ErrUnsettled) {
+			t.Errorf("a message was settled: %v", err)
+		}
+		if err := plan(deadletters.Filter{State: "parked"}, deadletters.ActRedrive, ""); !errors.Is(err, deadletters.ErrStateOfPlan) {
+			t.Errorf("a parked message was planned for: %v", err)
+		}
+		if err := plan(deadletters.Filter{State: "redriving"}, deadletters.ActDiscard, ""); !errors.Is(err, deadletters.ErrStateOfPlan) {
+			t.Errorf("what is under way was discarded: %v", err)
+		}
+	})
+}
+
+func TestNothingIsDoneWithoutConfirmationOrTooOften(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting").Redrives = 2
+		s.add("b1", "b", "waiting").Redrives = 3
+		p := s.plan(t, deadletters.ActRedrive, "")
+		r := request(p)
+		r.Confirm = ""
+		if _, err := s.desk().Apply(t.Context(), p, r, nil); !errors.Is(err, deadletters.ErrUnconfirmed) {
+			t.Errorf("without confirmation: %v", err)
+		}
+		if _, err := s.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, deadletters.ErrTooOften) {
+			t.Errorf("after three times: %v", err)
+		}
+		if s.find("a1").Version != 1 {
+			t.Error("something was done all the same")
+		}
+		r = request(p)
+		r.Force = true
+		if sum, err := s.desk().Apply(t.Context(), p, r, func(deadletters.Result) {}); err != nil || !sum.OK {
+			t.Errorf("with force: %+v, %v", sum, err)
+		}
+	})
+}
+
+func TestAStoreThatIsAwayEndsTheRunWithWhatWasKnown(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		p := s.plan(t, deadletters.ActRedrive, "")
+		s.failure = errors.New("the database is not reachable")
+		if sum, err := s.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, s.failure) || len(sum.Items) != 0 {
+			t.Errorf("%+v, %v", sum, err)
+		}
+	})
+}
+
+func TestAStoreThatIsBusyIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		p := s.plan(t, deadletters.ActRedrive, "")
+		s.failure = fault.New(fault.Unavailable, "database_busy", "the database did not give a lock in time")
+		time.AfterFunc(2*time.Second, func() { s.failure = nil })
+		want(t, s.apply(t, p), "a1 VERIFIED")
+	})
+}
+
+func TestAPlanIsReadAsItWasWrittenOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		p := s.plan(t, deadletters.ActRedrive, "")
+		text := fmt.Sprintf(`{"kind":%q,"action":"redrive","filter":"all that wait","madeAt":%q,"items":[{"id":"a1","version":1,"service":"inventory-service",`+
+			`"consumer":"c","handler":"reserve_stock","orderId":"a","type":"","reason":"broken","redrives":0,"position":1,"parked":0}],"sha256":%q}`,
+			deadletters.PlanKind, p.MadeAt.Format(time.RFC3339), p.SHA256)
+		if got, err := deadletters.ReadPlan([]byte(text)); err != nil || len(got.Items) != 1 || got.SHA256 != p.SHA256 {
+			t.Errorf("read: %+v, %v", got, err)
+		}
+		for _, altered := range []string{
+			strings.Replace(text, `"redrive"`, `"discard"`, 1), strings.Replace(text, `"version":1`, `"version":2`, 1),
+			text[:len(text)/2], text + text, "", "[]", strings.Replace(text, `"kind"`, `"more":1,"kind"`, 1),
+		} {
+			if _, err := deadletters.ReadPlan([]byte(altered)); !errors.Is(err, deadletters.ErrAltered) {
+				t.Errorf("%s was read: %v", altered, err)
+			}
+		}
+	})
+}
+
+func TestLettersAreCountedByWhatIsAlike(t *testing.T) {
+	t.Parallel()
+	s := &shop{}
+	s.add("a1", "a", "waiting").Parked = 2
+	s.add("b1", "b", "waiting").FirstAt = time.Unix(50, 0)
+	s.add("c1", "c", "waiting").Reason = "other"
+	all, err := s.List(t.Context(), deadletters.Filter{State: "waiting"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := deadletters.Groups(all)
+	if len(groups) != 2 || groups[0].Count != 2 || groups[0].Parked != 2 || groups[0].Oldest.Unix() != 50 || groups[1].Reason != "other" {
+		t.Errorf("%+v", groups)
+	}
+}

@@ -1,0 +1,155 @@
+package deadletters
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"millrace/domain/fault"
+)
+
+// What a plan can do.
+const (
+	ActRedrive = "redrive" // send it again to the handler that refused it; try a refused act again
+	ActDiscard = "discard" // it shall have no effect, ever
+	ActSettle  = "settle"  // say what became of a refused act: a person has seen to it
+)
+
+// MostRedrives is how often a letter is sent again before it takes force to do so.
+const MostRedrives = 3
+
+// PlanKind names the format of a plan.
+const PlanKind = "millrace dlq plan 1"
+
+// Plan is what is to be done, and to which letters as they were when it was made.
+type Plan struct {
+	Kind    string    `json:"kind"`
+	Action  string    `json:"action"`
+	Outcome string    `json:"outcome,omitempty"` // of ActSettle
+	Filter  string    `json:"filter"`            // the words that chose the letters
+	MadeAt  time.Time `json:"madeAt"`
+	Items   []Item    `json:"items"`
+	SHA256  string    `json:"sha256"` // of everything above
+}
+
+// Item is one letter of a plan. Version pins it: when it has moved the item is skipped.
+type Item struct {
+	ID       string `json:"id"`
+	Version  int    `json:"version"`
+	Service  string `json:"service"`
+	Consumer string `json:"consumer"`
+	Handler  string `json:"handler"`
+	OrderID  string `json:"orderId"`
+	Type     string `json:"type"`
+	Reason   string `json:"reason"`
+	Redrives int    `json:"redrives"`
+	Position int    `json:"position"`
+	Parked   int    `json:"parked"` // messages behind it when the plan was made
+}
+
+// Faults of plans. Every one of them means that nothing was done.
+var (
+	ErrAltered     = fault.New(fault.Conflict, "plan_altered", "the plan is not as `millrace dlq plan` wrote it: make a new one")
+	ErrUnconfirmed = fault.New(fault.Conflict, "plan_unconfirmed", "the plan is not confirmed")
+	ErrTooOften    = fault.New(fault.Conflict, "redriven_too_often", fmt.Sprintf("sent again %d times already", MostRedrives))
+	ErrUnsettled   = fault.New(fault.Invalid, "cannot_settle", "it cannot be settled so")
+	ErrStateOfPlan = fault.New(fault.Invalid, "cannot_plan", "only letters that are waiting, or have been redriving for too long, can be planned for")
+)
+
+// Desk is where an operator deals with letters.
+type Desk struct {
+	store Store
+	now   func() time.Time
+	pause func(context.Context, time.Duration) error // between two looks at what is under way
+}
+
+// NewDesk makes the use cases.
+func NewDesk(store Store, now func() time.Time, pause func(context.Context, time.Duration) error) *Desk {
+	return &Desk{store, now, pause}
+}
+
+// List gives the letters that a filter chooses.
+func (d *Desk) List(ctx context.Context, f Filter) ([]Letter, error) { return d.store.List(ctx, f) }
+
+// Show gives everything about one letter. It fails with ErrNoLetter.
+func (d *Desk) Show(ctx context.Context, id string) (Whole, error) { return d.store.Show(ctx, id) }
+
+// Plan says what would be done to the letters that a filter chooses: those that are waiting, unless
+// it names redriving ones. It changes nothing. It fails with ErrUnsettled when an outcome does not
+// fit one of them.
+func (d *Desk) Plan(ctx context.Context, f Filter, words, action, outcome string) (Plan, error) {
+	f.State = cmp.Or(f.State, Waiting)
+	if f.State != Waiting && (f.State != Redriving || action != ActRedrive) {
+		return Plan{}, ErrStateOfPlan
+	}
+	letters, err := d.store.List(ctx, f)
+	if err != nil {
+		return Plan{}, err
+	}
+	p := Plan{Kind: PlanKind, Action: action, Outcome: outcome, Filter: words, MadeAt: d.now().UTC().Truncate(time.Second), Items: []Item{}}
+	for _, l := range letters {
+		if action == ActSettle && !slices.Contains(d.store.Outcomes(l.Handler), outcome) {
+			return Plan{}, ErrUnsettled.Because(fmt.Errorf("%s of %s: %s", l.ID, l.Handler, takes(d.store.Outcomes(l.Handler))))
+		}
+		p.Items = append(p.Items, itemOf(l))
+	}
+	p.SHA256, err = p.sum()
+	return p, err
+}
+
+func itemOf(l Letter) Item {
+	return Item{
+		ID: l.ID, Version: l.Version, Service: l.Service, Consumer: l.Consumer, Handler: l.Handler, OrderID: l.OrderID,
+		Type: l.Type, Reason: l.Reason, Redrives: l.Redrives, Position: l.Position, Parked: l.Parked,
+	}
+}
+
+func takes(outcomes []string) string {
+	if len(outcomes) == 0 {
+		return "a message has no outcome to be stated: redrive it, or discard it"
+	}
+	return "the outcomes are " + strings.Join(outcomes, ", ")
+}
+
+// sum is the hash of the plan without its hash.
+func (p Plan) sum() (string, error) {
+	p.SHA256 = ""
+	text, err := json.Marshal(p)
+	if err != nil {
+		return "", fmt.Errorf("encode the plan: %w", err)
+	}
+	hash := sha256.Sum256(text)
+	return hex.EncodeToString(hash[:]), nil
+}
+
+// ReadPlan reads a plan as it was written. It fails with ErrAltered when it was changed since.
+func ReadPlan(text []byte) (Plan, error) {
+	var p Plan
+	decoder := json.NewDecoder(strings.NewReader(string(text)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&p); err != nil {
+		return Plan{}, ErrAltered.Because(err)
+	}
+	sum, err := p.sum()
+	if err != nil || p.Kind != PlanKind || sum != p.SHA256 || decoder.More() {
+		return Plan{}, ErrAltered
+	}
+	return p, nil
+}
+
+func sorted(groups []*Group) []Group {
+	all := make([]Group, len(groups))
+	for i, g := range groups {
+		all[i] = *g
+	}
+	slices.SortStableFunc(all, func(a, b Group) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Handler, b.Handler), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.State, b.State))
+	})
+	return all
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"millrace/adapters/config"
+	"millrace/adapters/outbox"
+	"millrace/adapters/sqldb"
+	"millrace/adapters/sqlstore"
+	"millrace/app/deadletters"
+	"millrace/app/messages"
+	"millrace/app/notification"
+	"millrace/app/payment"
+	"millrace/domain/intent"
+	"millrace/migrations"
+	"millrace/ports/cli"
+)
+
+// deadLetters opens the dead letters of all services. What is sent again lies in the outbox of its
+// service, and is carried on by the relay of whichever process runs it, also beside this one.
+func deadLetters(ctx context.Context, w cli.Where, act bool) (cli.DeadLetters, func() error, error) {
+	c, err := config.Load(".", os.Environ())
+	if err != nil {
+		return nil, nil, err
+	}
+	dbs := map[string]*sqldb.DB{}
+	closeAll := func() error {
+		var errs []error
+		for _, db := range dbs {
+			errs = append(errs, db.Close())
+		}
+		return errors.Join(errs...)
+	}
+	for _, schema := range migrations.Schemas {
+		// Read only first: a folder that is not there is not to be made.
+		db, err := where(w).openDatabase(ctx, c, schema, true)
+		if err == nil {
+			dbs[schema] = db
+			err = sqldb.Check(ctx, db, schema)
+		}
+		if err == nil && act && db.Dialect == sqldb.SQLite {
+			delete(dbs, schema)
+			if err = db.Close(); err == nil {
+				dbs[schema], err = where(w).openDatabase(ctx, c, schema, false)
+			}
+		}
+		if err != nil {
+			if dbs[schema] == nil {
+				delete(dbs, schema)
+			}
+			return nil, nil, errors.Join(err, closeAll())
+		}
+	}
+	return deadletters.NewDesk(letters(dbs), time.Now, sleep), closeAll, nil
+}
+
+// letters puts together the stores and the use cases that settle acts by hand.
+func letters(dbs map[string]*sqldb.DB) *sqlstore.Letters {
+	logger := slog.New(slog.DiscardHandler)
+	cores := map[string]*sqlstore.Core{}
+	for _, service := range messages.Consumers {
+		db := dbs[schemaOf[service]]
+		cores[service] = sqlstore.NewCore(sqlstore.Config{
+			DB: db, Service: service, Outbox: outbox.NewWriter(db.Dialect, logger), Wake: func() {}, Observer: unheard{},
+			Tracer: noop.NewTracerProvider().Tracer(""), Logger: logger, Now: time.Now,
+		})
+	}
+	paying, telling := cores[messages.PaymentService], cores[messages.NotificationService]
+	payments := payment.NewSettleByHand(sqlstore.NewPayments(paying, sqlstore.NewIntents(paying)))
+	notices := notification.NewSettleByHand(sqlstore.NewNotifications(telling, sqlstore.NewIntents(telling)))
+	settlements := map[string]sqlstore.Settlement{
+		"intent_" + intent.Mail.String(): {Outcomes: []string{notification.OutcomeSent}, Settle: notices.Handle},
+	}
+	for _, kind := range []intent.Kind{intent.Capture, intent.Void, intent.Refund} {
+		settlements["intent_"+kind.String()] = sqlstore.Settlement{Outcomes: payment.Outcomes(kind), Settle: payments.Handle}
+	}
+	return sqlstore.NewLetters(cores, settlements)
+}
+
+// sleep waits, and says when it was cut short.
+func sleep(ctx context.Context, d time.Duration) error {
+	wait(ctx, d)
+	return ctx.Err()
+}
+
+// unheard hears nothing: the metrics are those of the services.
+type unheard struct{}
+
+func (unheard) Duplicate(string) {}
+func (unheard) Parked(string)    {}
+func (unheard) CommitBatch(int)  {}
