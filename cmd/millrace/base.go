@@ -42,15 +42,7 @@ func (s *stack) openBase(ctx context.Context, schema, service string, metrics *t
 	}
 	s.process.closeLast(db.Close)
 	logger := s.logger(service)
-	relay, err := outbox.NewRelay(outbox.Config{
-		DB: db, Publisher: s.publisher, Logger: logger, Observer: metrics,
-		Permanent:  kafkabus.IsPermanent,
-		KnownTopic: knownTopic(),
-		EnsureTopic: func(ctx context.Context, topic string) error {
-			_, err := s.admin.EnsureTopics(ctx, kafkabus.Topic{Name: topic})
-			return err
-		},
-	})
+	relay, err := s.relayOf(db, metrics, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +50,19 @@ func (s *stack) openBase(ctx context.Context, schema, service string, metrics *t
 	b := &base{schema: schema, db: db, writer: outbox.NewWriter(db.Dialect, logger), relay: relay}
 	s.keepTidy(b, logger)
 	return b, nil
+}
+
+// relayOf makes the relay of a database to Kafka.
+func (s *stack) relayOf(db *sqldb.DB, observer outbox.Observer, logger *slog.Logger) (*outbox.Relay, error) {
+	return outbox.NewRelay(outbox.Config{
+		DB: db, Publisher: s.publisher, Logger: logger, Observer: observer,
+		Permanent:  kafkabus.IsPermanent,
+		KnownTopic: knownTopic(),
+		EnsureTopic: func(ctx context.Context, topic string) error {
+			_, err := s.admin.EnsureTopics(ctx, kafkabus.Topic{Name: topic})
+			return err
+		},
+	})
 }
 
 // core makes what the stores of one service share.
