@@ -32,7 +32,9 @@ func TestTheOutboxKeepsWatermillsPromises(t *testing.T) {
 	dsn, restart := ownPostgres(t)
 	w := &suiteWorld{dsn: dsn, boxes: map[string]*suiteBox{}}
 	t.Cleanup(func() { w.close(t) })
-	construct := func(*testing.T) (message.Publisher, message.Subscriber) { return suitePublisher{w}, &suiteSubscriber{world: w} }
+	construct := func(*testing.T) (message.Publisher, message.Subscriber) {
+		return suitePublisher{w}, &suiteSubscriber{world: w}
+	}
 	tests.TestPubSub(t, tests.Features{
 		Persistent:            true,
 		GuaranteedOrder:       true,  // of an aggregate, which the payload is here

@@ -42,6 +42,7 @@ type Deps struct {
 	Config  func() ([]Setting, error)
 	Verify  func(ctx context.Context, where Where, settled bool) (audit.Report, error)
 	Sagas   func(ctx context.Context, where Where) (Sagas, func() error, error) // with what closes it
+	Outbox  func(ctx context.Context, where Where, readOnly bool) (Outbox, func() error, error)
 
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string

@@ -66,6 +66,12 @@ func fakeDeps() cli.Deps {
 		Sagas: func(context.Context, cli.Where) (cli.Sagas, func() error, error) {
 			return fakeSagas{}, func() error { return nil }, nil
 		},
+		Outbox: func(_ context.Context, where cli.Where, readOnly bool) (cli.Outbox, func() error, error) {
+			if where.Data == "gone" {
+				return nil, nil, errors.New("there is no data in gone")
+			}
+			return fakeOutbox{readOnly}, func() error { return nil }, nil
+		},
 	}
 }
 
