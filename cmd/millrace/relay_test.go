@@ -96,6 +96,37 @@ func TestARunningRelayNoticesAReplay(t *testing.T) {
 	await(t, "it is published again", published)
 }
 
+func TestRetentionTidiesEveryTable(t *testing.T) {
+	t.Parallel()
+	db := migrated(t, "orders")
+	for _, statement := range []string{
+		"INSERT INTO inbox (consumer, message_id, handled_at) SELECT 'c', 'old', 0 UNION ALL SELECT 'c', 'new', unixepoch() * 1000000",
+		"INSERT INTO idempotency_keys (user_id, key, request_hash, status, body, order_id, created_at) SELECT 'u', 'old', '', 202, '', 'ord_1', 0 UNION ALL SELECT 'u', 'new', '', 202, '', 'ord_2', unixepoch() * 1000000",
+	} {
+		_, err := db.ExecContext(t.Context(), statement)
+		must(t, err)
+	}
+	must(t, db.InTx(t.Context(), func(tx *sqlx.Tx) error {
+		return outbox.NewWriter(db.Dialect, quiet).Append(t.Context(), tx, []outbox.Record{
+			outboxRecord("ord_1", "old", messages.OrderEvents, ""), outboxRecord("ord_1", "new", messages.OrderEvents, ""), outboxRecord("ord_1", "waits", messages.OrderEvents, ""),
+		})
+	}))
+	_, err := db.ExecContext(t.Context(), "UPDATE outbox SET published_at = CASE id WHEN 'old' THEN 0 ELSE unixepoch() * 1000000 END WHERE id <> 'waits'")
+	must(t, err)
+	s := &stack{retention: retention{outbox: time.Hour, inbox: time.Hour, idempotency: time.Hour}}
+	must(t, s.tidy(t.Context(), &base{schema: "orders", db: db}))
+	for query, want := range map[string]string{
+		"SELECT group_concat(message_id) FROM inbox": "new", "SELECT group_concat(key) FROM idempotency_keys": "new",
+		"SELECT group_concat(id) FROM (SELECT id FROM outbox ORDER BY seq)": "new,waits",
+	} {
+		var left string
+		must(t, db.GetContext(t.Context(), &left, query))
+		if left != want {
+			t.Errorf("%s gives %s, want %s", query, left, want)
+		}
+	}
+}
+
 // relayStack is as much of a stack as a relay needs: a broker without topics, and a database.
 func relayStack(t *testing.T) (*stack, *sqldb.DB) {
 	t.Helper()

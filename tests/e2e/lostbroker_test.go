@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"millrace/adapters/embedded"
 )
 
 // The broker is lost with its disk: records, topics and the offsets of all groups. What it had is
@@ -14,9 +16,51 @@ func TestABrokerThatIsLostWithItsDiskLosesNoOrder(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	s := newEmbedded(t)
-	patient := []string{"PAYMENT_TIMEOUT=10m", "INVENTORY_TIMEOUT=10m"} // no timer is to end what the broker has lost
 	s.start(t, patient...)
-	var ended, caught []string
+	ended, caught := paidOnKafkaAlone(t, s, func() {
+		s.kill()
+		if err := os.RemoveAll(filepath.Join(s.data, "kafka")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	s.start(t, patient...)
+	for _, id := range caught {
+		if o := s.show(t, id); o.Status != "PAID" {
+			t.Errorf("%s is %s without the message that its broker has lost", id, o.Status)
+		}
+	}
+	replayAll(t, s, ended, caught)
+}
+
+// The same under services that go on running: they find a new broker at the old address.
+func TestABrokerThatIsReplacedUnderRunningServicesLosesNoOrder(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
+	s, doors, disks := newEmbedded(t), freeBlock(t), t.TempDir()
+	s.kafka = at(doors + kafkaPort)
+	s.env = append(s.env, "KAFKA_BROKERS="+s.kafka)
+	broker := func(disk string) *embedded.Kafka {
+		b, err := embedded.StartKafka(s.kafka, filepath.Join(disks, disk), embedded.KafkaOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = b.Close() })
+		return b
+	}
+	first := broker("first")
+	s.start(t, patient...)
+	ended, caught := paidOnKafkaAlone(t, s, func() { _ = first.Close() })
+	broker("second")
+	replayAll(t, s, ended, caught)
+}
+
+// patient lets no timer end what a broker has lost.
+var patient = []string{"PAYMENT_TIMEOUT=10m", "INVENTORY_TIMEOUT=10m"}
+
+// paidOnKafkaAlone places orders that end and orders whose payment is known to Kafka alone, loses the
+// broker, and gives both.
+func paidOnKafkaAlone(t *testing.T, s *stack, lose func()) (ended, caught []string) {
+	t.Helper()
 	for range 5 {
 		ended = append(ended, s.place(t, wish{}), s.place(t, wish{method: "pm_card_declined"}))
 	}
@@ -25,7 +69,7 @@ func TestABrokerThatIsLostWithItsDiskLosesNoOrder(t *testing.T) {
 	for range 15 {
 		caught = append(caught, s.place(t, wish{}))
 	}
-	await(t, time.Minute, "all are paid, and their messages are on Kafka alone", func() bool {
+	await(t, time.Minute, "all are paid, and their messages are on Kafka", func() bool {
 		for _, id := range caught {
 			if s.show(t, id).Status != "PAID" {
 				return false
@@ -33,21 +77,16 @@ func TestABrokerThatIsLostWithItsDiskLosesNoOrder(t *testing.T) {
 		}
 		return s.unsent(t) == 0
 	})
-
-	s.kill()
+	lose()
 	release()
-	if err := os.RemoveAll(filepath.Join(s.data, "kafka")); err != nil {
-		t.Fatal(err)
-	}
-	s.start(t, patient...)
-	for _, id := range caught {
-		if o := s.show(t, id); o.Status != "PAID" {
-			t.Errorf("%s is %s without the message that its broker has lost", id, o.Status)
-		}
-	}
+	return ended, caught
+}
 
+// replayAll has everything sent again, beside the running system, and checks the books.
+func replayAll(t *testing.T, s *stack, ended, caught []string) {
+	t.Helper()
 	var replayed struct{ Rows int }
-	s.outbox(t, &replayed, "replay", "--all") // beside the running system
+	s.outbox(t, &replayed, "replay", "--all")
 	if least := 2*len(caught) + 3*len(ended); replayed.Rows < least {
 		t.Errorf("%d messages are sent again, fewer than %d", replayed.Rows, least)
 	}
