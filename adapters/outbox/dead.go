@@ -41,10 +41,10 @@ func CountDead(ctx context.Context, db *sqldb.DB) (int, error) {
 	return n, nil
 }
 
-// Revive puts every row that was given up before it began back into the outbox, oldest first, where
+// Revive puts every row that had been given up when it began back into the outbox, oldest first, where
 // the relay tries it like a new one, and tells how many. It comes after the messages of its aggregate
 // that were sent meanwhile. A batch is one transaction: a row is in one of the two tables at any time.
-// What still cannot be sent comes back to outbox_dead, and is not revived twice.
+// What still cannot be sent comes back to outbox_dead, and stays there.
 func Revive(ctx context.Context, db *sqldb.DB) (int64, error) {
 	var before any // the database's clock, as it writes it
 	if err := db.QueryRowContext(ctx, "SELECT "+db.Dialect.Now()).Scan(&before); err != nil {
@@ -66,7 +66,7 @@ func Revive(ctx context.Context, db *sqldb.DB) (int64, error) {
 func revive(ctx context.Context, db *sqldb.DB, before any) (n int64, err error) {
 	err = db.InTx(ctx, func(tx *sqlx.Tx) error {
 		var ids []string
-		if err := tx.SelectContext(ctx, &ids, tx.Rebind(`SELECT id FROM outbox_dead WHERE died_at < ?
+		if err := tx.SelectContext(ctx, &ids, tx.Rebind(`SELECT id FROM outbox_dead WHERE died_at <= ?
 			ORDER BY created_at, id LIMIT ?`+db.Dialect.ForUpdate()), before, batch); err != nil {
 			return err
 		}
