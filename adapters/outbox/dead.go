@@ -12,13 +12,13 @@ import (
 
 // Dead is a row that was given up.
 type Dead struct {
-	ID          string    `json:"id" db:"id"` // of the message
-	AggregateID string    `json:"aggregateId" db:"aggregate_id"`
-	EventType   string    `json:"eventType" db:"event_type"`
-	Topic       string    `json:"topic" db:"topic"`
-	Reason      string    `json:"reason" db:"reason"`
-	CreatedAt   time.Time `json:"createdAt" db:"created_at"`
-	DiedAt      time.Time `json:"diedAt" db:"died_at"`
+	ID          string    `db:"id"` // of the message
+	AggregateID string    `db:"aggregate_id"`
+	EventType   string    `db:"event_type"`
+	Topic       string    `db:"topic"`
+	Reason      string    `db:"reason"`
+	CreatedAt   time.Time `db:"created_at"`
+	DiedAt      time.Time `db:"died_at"`
 }
 
 // LastDead gives the rows that were given up last, at most limit of them, the newest first.

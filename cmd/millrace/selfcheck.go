@@ -11,14 +11,14 @@ import (
 	"millrace/app/messages"
 )
 
-// selfCheck asks the servers that this process stands on for the settings under which they lose what
-// they have acknowledged. Production starts on none; development is told of them. Which settings of
-// our own are unsafe is known before anything is connected: see safe.
-func (s *stack) selfCheck(ctx context.Context) error {
-	risks, err := kafkaRisks(ctx, s.admin)
-	if err != nil {
-		return err
-	}
+// The self-check asks the servers that this process stands on for the settings under which they lose
+// what they have acknowledged. Production starts on none; development is told of them. Which settings
+// of our own are unsafe is known before anything is connected: see safe.
+
+// checkDatabases is the self-check of the databases. It needs no tables, and comes before any is
+// touched: a replica would refuse that with other words.
+func (s *stack) checkDatabases(ctx context.Context) error {
+	var risks []config.Risk
 	for _, schema := range slices.Sorted(maps.Keys(s.bases)) {
 		more, err := databaseRisks(ctx, s.bases[schema].db, schema)
 		if err != nil {
@@ -26,10 +26,26 @@ func (s *stack) selfCheck(ctx context.Context) error {
 		}
 		risks = addRisks(risks, more...)
 	}
+	return s.judge(risks)
+}
+
+// checkKafka is the self-check of the topics that there are.
+func (s *stack) checkKafka(ctx context.Context) error {
+	risks, err := kafkaRisks(ctx, s.admin)
+	if err != nil {
+		return err
+	}
+	return s.judge(risks)
+}
+
+// judge refuses, or tells of each risk once.
+func (s *stack) judge(risks []config.Risk) error {
 	if err := s.refuse(risks); err != nil {
 		return err
 	}
-	s.warn(risks)
+	told := s.told
+	s.told = addRisks(s.told, risks...)
+	s.warn(s.told[len(told):])
 	return nil
 }
 

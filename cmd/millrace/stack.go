@@ -46,6 +46,7 @@ type stack struct {
 	alone     bool // no other process works on these databases
 
 	refuse func([]config.Risk) error // fails in production where one of them is not tolerated
+	told   []config.Risk             // of the servers' settings
 
 	bases      map[string]*base // by schema
 	seeds      []func(context.Context) error
@@ -104,6 +105,9 @@ func (s *stack) serve(_ context.Context, service string, h http.Handler) error {
 // prepare waits until everything is there that the services need: databases at this build's
 // version, and topics; and in production it goes no further when their settings are unsafe.
 func (s *stack) prepare(ctx context.Context) error {
+	if err := s.patiently(ctx, "databases", s.checkDatabases); err != nil {
+		return err
+	}
 	for schema, b := range s.bases {
 		if err := s.patiently(ctx, "database "+schema, func(ctx context.Context) error {
 			return sqldb.Check(ctx, b.db, schema)
@@ -114,7 +118,7 @@ func (s *stack) prepare(ctx context.Context) error {
 	if err := s.patiently(ctx, "kafka", s.ensureTopics); err != nil {
 		return err
 	}
-	if err := s.patiently(ctx, "what the servers say of their settings", s.selfCheck); err != nil {
+	if err := s.patiently(ctx, "kafka", s.checkKafka); err != nil {
 		return err
 	}
 	for _, do := range s.beforeWork {
