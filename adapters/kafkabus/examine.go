@@ -2,7 +2,6 @@ package kafkabus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -33,24 +32,31 @@ func (a *Admin) Examine(ctx context.Context, topics ...Topic) ([]Weakness, error
 		if err != nil {
 			return fmt.Errorf("list topics: %w", err)
 		}
+		asked := map[string]Topic{}
+		var resources []*sarama.ConfigResource
 		for _, topic := range topics {
-			topic = a.withDefaults(topic)
-			detail, there := existing[topic.Name]
-			if !there {
-				continue
+			if _, there := existing[topic.Name]; there {
+				asked[topic.Name] = a.withDefaults(topic)
+				resources = append(resources, &sarama.ConfigResource{Type: sarama.TopicResource, Name: topic.Name})
 			}
-			entries, err := c.admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic.Name})
-			if denied(err) {
-				found.add(topic.Name, Weakness{
+		}
+		results, err := c.admin.DescribeConfigs(resources, sarama.DescribeConfigsOptions{})
+		if err != nil {
+			return fmt.Errorf("describe the settings of topics: %w", err)
+		}
+		slices.SortFunc(results, func(a, b *sarama.ConfigResourceResult) int { return strings.Compare(a.Name, b.Name) })
+		for _, r := range results {
+			switch r.ErrorCode {
+			case sarama.ErrNoError:
+				a.examine(&found, asked[r.Name], existing[r.Name], settingsOf(r.Configs))
+			case sarama.ErrTopicAuthorizationFailed, sarama.ErrClusterAuthorizationFailed:
+				found.add(r.Name, Weakness{
 					Setting: "DESCRIBE_CONFIGS", Unknown: true,
 					Detail: "is not allowed to us, so nobody knows whether the topic is safe", Advice: "allow the operation DescribeConfigs on our topics",
 				})
-				continue
+			default:
+				return fmt.Errorf("describe the settings of topic %s: %w", r.Name, r.ErrorCode)
 			}
-			if err != nil {
-				return fmt.Errorf("describe the settings of topic %s: %w", topic.Name, err)
-			}
-			a.examine(&found, topic, detail, settingsOf(entries))
 		}
 		return nil
 	})
@@ -58,16 +64,6 @@ func (a *Admin) Examine(ctx context.Context, topics ...Topic) ([]Weakness, error
 		return nil, err
 	}
 	return found.list(), nil
-}
-
-// denied says whether the broker does not let us look.
-func denied(err error) bool {
-	var refused *sarama.DescribeConfigError
-	code := sarama.ErrNoError
-	if errors.As(err, &refused) {
-		code = refused.Err
-	}
-	return code == sarama.ErrTopicAuthorizationFailed || code == sarama.ErrClusterAuthorizationFailed
 }
 
 func settingsOf(entries []sarama.ConfigEntry) map[string]string {

@@ -61,7 +61,7 @@ func (p *printing) Close() error { return nil }
 
 func TestAnotherProcessTakesOverWithinSecondsOfAKill(t *testing.T) {
 	t.Parallel()
-	const aggregates, each, within = 20, 5, 10 * time.Second
+	const aggregates, each, within = 20, 5, 20 * time.Second
 	db := postgres(t)
 	var records []outbox.Record
 	for i := range each {

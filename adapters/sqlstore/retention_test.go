@@ -70,6 +70,7 @@ func TestPurgesFindOldRowsByIndex(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			defer func() { _ = rows.Close() }()
 			var plan strings.Builder
 			for rows.Next() {
 				line, err := rows.SliceScan()
