@@ -111,10 +111,6 @@ func (c *Config) contradictions() error {
 	refuse := func(name, format string, args ...any) {
 		wrong = append(wrong, fault.Invalidf("invalid_setting", "/"+name, name+" "+format, args...))
 	}
-	if least := c.OutboxRetention + c.Kafka.Retention; c.InboxRetention <= least {
-		refuse("INBOX_RETENTION", "is %s: it must be longer than OUTBOX_RETENTION and KAFKA_RETENTION together (%s + %s = %s), or a message that is sent again late would be handled twice",
-			hours(c.InboxRetention), hours(c.OutboxRetention), hours(c.Kafka.Retention), hours(least))
-	}
 	if strings.HasPrefix(c.Kafka.SecurityProtocol, "SASL_") {
 		if c.Kafka.SASLUsername == "" {
 			refuse("KAFKA_SASL_USERNAME", "is not set: KAFKA_SECURITY_PROTOCOL=%s needs it", c.Kafka.SecurityProtocol)

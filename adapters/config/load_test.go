@@ -135,13 +135,11 @@ func TestEveryFaultIsToldAtOnce(t *testing.T) {
 func TestWhatContradictsItselfIsRefused(t *testing.T) {
 	t.Parallel()
 	for want, environ := range map[string][]string{
-		"INBOX_RETENTION is 336h: it must be longer than OUTBOX_RETENTION and KAFKA_RETENTION together (168h + 168h = 336h)": {"INBOX_RETENTION=336h"},
-		"INBOX_RETENTION is 360h": {"KAFKA_RETENTION=200h"},
-		"KAFKA_SASL_USERNAME":     {"KAFKA_SECURITY_PROTOCOL=SASL_SSL", "KAFKA_SASL_PASSWORD=x"},
-		"KAFKA_SASL_PASSWORD":     {"KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT", "KAFKA_SASL_USERNAME=x"},
-		"SMTP_USER":               {"SMTP_PASSWORD=x"},
-		"either JWT_SECRET":       {"AUTH_MODE=jwt"},
-		"JWT_JWKS_URL":            {"AUTH_MODE=jwt", "JWT_SECRET=x", "JWT_JWKS_URL=http://idp/keys"},
+		"KAFKA_SASL_USERNAME": {"KAFKA_SECURITY_PROTOCOL=SASL_SSL", "KAFKA_SASL_PASSWORD=x"},
+		"KAFKA_SASL_PASSWORD": {"KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT", "KAFKA_SASL_USERNAME=x"},
+		"SMTP_USER":           {"SMTP_PASSWORD=x"},
+		"either JWT_SECRET":   {"AUTH_MODE=jwt"},
+		"JWT_JWKS_URL":        {"AUTH_MODE=jwt", "JWT_SECRET=x", "JWT_JWKS_URL=http://idp/keys"},
 	} {
 		if _, err := load(t, environ...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v does not say %q", environ, err, want)

@@ -69,17 +69,29 @@ func (c *Config) Unsafe() []Risk {
 		add(len(c.JWT.Secret) < shortestSecret, "JWT_SECRET", "is shorter than 32 bytes", "make one, for example with: openssl rand -base64 48")
 	}
 	add(c.IdempotencyTTL.Hours() < 24, "IDEMPOTENCY_TTL", "is "+c.IdempotencyTTL.String()+", but replies are promised for 24 hours", "set 24h or more")
+	// A message is sent again for as long as its outbox row is kept, and read again for as long as Kafka
+	// keeps what was sent.
+	least := c.OutboxRetention + c.Kafka.Retention
+	add(c.InboxRetention <= least, "INBOX_RETENTION",
+		fmt.Sprintf("is %s, not longer than OUTBOX_RETENTION and KAFKA_RETENTION together (%s + %s = %s), so a message that comes again late would be handled twice",
+			hours(c.InboxRetention), hours(c.OutboxRetention), hours(c.Kafka.Retention), hours(least)),
+		"set it longer")
 	return risks
 }
 
 // Refuse fails in production with a line for each risk. In development it never fails: the caller
 // warns of what Unsafe lists.
 func (c *Config) Refuse() error {
+	return c.RefuseAll(c.Unsafe())
+}
+
+// RefuseAll is Refuse for risks that were found elsewhere, such as in the servers' own settings.
+func (c *Config) RefuseAll(risks []Risk) error {
 	if !c.Production() {
 		return nil
 	}
 	var refused []error
-	for _, r := range c.Unsafe() {
+	for _, r := range risks {
 		if r.Tolerated {
 			continue
 		}

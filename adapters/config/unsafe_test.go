@@ -28,6 +28,7 @@ func TestProductionRefusesEachUnsafeSettingAndDevelopmentNone(t *testing.T) {
 		"POSTGRES_SSLMODE=disable", "POSTGRES_SSLMODE=prefer",
 		"KAFKA_SECURITY_PROTOCOL=PLAINTEXT", "KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT", "KAFKA_SASL_PASSWORD=kafka", "KAFKA_REPLICATION=1",
 		"REDIS_PASSWORD=redis", "SMTP_HOST=discard", "PSP_URL=inprocess", "IDEMPOTENCY_TTL=1h",
+		"INBOX_RETENTION=336h",
 	} {
 		name, value, _ := strings.Cut(unsafe, "=")
 		environ := append(append([]string{}, sound...), unsafe) // the last one counts
@@ -45,6 +46,25 @@ func TestProductionRefusesEachUnsafeSettingAndDevelopmentNone(t *testing.T) {
 		}
 		if risks := development.Unsafe(); len(risks) != 1 || risks[0].Name != name || risks[0].Advice == "" {
 			t.Errorf("development does not warn of %s alone: %v", unsafe, risks)
+		}
+	}
+}
+
+// However a message can come again, its inbox row is still there.
+func TestInboxRowsOutliveOutboxAndKafkaTogether(t *testing.T) {
+	t.Parallel()
+	for environ, want := range map[string]string{
+		"":                        "",
+		"INBOX_RETENTION=336h":    "INBOX_RETENTION is 336h, not longer than OUTBOX_RETENTION and KAFKA_RETENTION together (168h + 168h = 336h)",
+		"INBOX_RETENTION=336h1m":  "",
+		"KAFKA_RETENTION=192h":    "(168h + 192h = 360h)",
+		"OUTBOX_RETENTION=191h":   "",
+		"OUTBOX_RETENTION=192h":   "(192h + 168h = 360h)",
+		"KAFKA_RETENTION=191h59m": "",
+	} {
+		err := loaded(t, append(append([]string{}, sound...), environ)...).Refuse()
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", environ, err, want)
 		}
 	}
 }

@@ -134,6 +134,7 @@ type stage struct {
 	pending   int
 	oldest    time.Duration
 	reports   int
+	again     bool // see look
 }
 
 func newStage() *stage { return &stage{changed: make(chan struct{}), topics: map[string]int{}} }
@@ -176,13 +177,21 @@ func (s *stage) Pending(n int, oldest time.Duration) {
 	s.change(func() { s.pending, s.oldest = n, oldest; s.reports++ })
 }
 
+// look makes the await that it is called from look again soon, for what changes outside the stage.
+func (s *stage) look() { s.again = true }
+
 // await returns when holds does. It is called with the stage's lock held.
 func (s *stage) await(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	late := time.After(30 * time.Second)
 	for {
 		s.mu.Lock()
+		s.again = false
 		ok, changed := holds(), s.changed
+		var soon <-chan time.Time
+		if s.again {
+			soon = time.After(5 * time.Millisecond)
+		}
 		taken, published := len(s.taken), s.published
 		s.mu.Unlock()
 		if ok {
@@ -190,6 +199,7 @@ func (s *stage) await(t testing.TB, what string, holds func() bool) {
 		}
 		select {
 		case <-changed:
+		case <-soon:
 		case <-late:
 			t.Fatalf("never came true: %s (taken %d, published %d)", what, taken, published)
 		}

@@ -41,19 +41,20 @@ func Purge(ctx context.Context, db *sqldb.DB, olderThan time.Duration) (int64, e
 	}
 }
 
-// Replay takes back that rows written at or after since are published, so that the relay sends them
-// again, and tells how many. Rows that come while it runs are left alone.
+// Replay takes back that rows are published which were written or published at or after since, so
+// that the relay sends them again, and tells how many. (One that was written before, and published
+// after an outage, may be what the broker has lost.) Rows that come while it runs are left alone.
 func Replay(ctx context.Context, db *sqldb.DB, since time.Time) (int64, error) {
 	var last, from, total int64
 	if err := db.GetContext(ctx, &last, "SELECT coalesce(max(seq), 0) FROM outbox"); err != nil {
 		return 0, fmt.Errorf("replay the outbox: %w", sqldb.Classify(err))
 	}
 	find := db.Rebind(`SELECT seq FROM outbox
-		WHERE seq > ? AND seq <= ? AND created_at >= ? AND published_at IS NOT NULL ORDER BY seq LIMIT ?`)
+		WHERE seq > ? AND seq <= ? AND (published_at >= ? OR created_at >= ? AND published_at IS NOT NULL) ORDER BY seq LIMIT ?`)
 	unmark := db.Rebind("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL AND " + among(db))
 	for {
 		var seqs []int64
-		if err := db.SelectContext(ctx, &seqs, find, from, last, since.UTC(), batch); err != nil {
+		if err := db.SelectContext(ctx, &seqs, find, from, last, since.UTC(), since.UTC(), batch); err != nil {
 			return total, fmt.Errorf("replay the outbox: %w", sqldb.Classify(err))
 		}
 		if len(seqs) == 0 {

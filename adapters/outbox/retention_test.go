@@ -1,8 +1,12 @@
 package outbox_test
 
 import (
+	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
 
 	"millrace/adapters/outbox"
 	"millrace/adapters/sqldb"
@@ -33,28 +37,75 @@ func TestPurgeDeletesWhatWasPublishedLongAgoAndNothingElse(t *testing.T) {
 	})
 }
 
-func TestAReplaySendsAgainWhatWasWrittenSince(t *testing.T) {
+func TestAReplaySendsAgainWhatWasWrittenOrPublishedSince(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, db *sqldb.DB) {
 		const recent = 1100 // more than one batch
 		lost := time.Now().Add(-time.Hour).Truncate(time.Microsecond)
-		records := spread(recent + 2)
+		records := spread(recent + 3)
 		for i := range records {
-			records[i].CreatedAt = lost.Add(time.Duration(i-2) * time.Microsecond)
+			records[i].CreatedAt = lost.Add(time.Duration(i-3) * time.Microsecond)
 		}
 		write(t, db, records...)
 		s := newStage()
 		relay, _ := start(t, db, s)
-		s.awaitPublished(t, recent+2)
+		s.awaitPublished(t, recent+3)
+		// The first two were published before, and the third one, after an outage, just now.
+		_, err := db.ExecContext(t.Context(), db.Rebind("UPDATE outbox SET published_at = "+db.Dialect.NowPlus("?")+" WHERE id IN (?, ?)"),
+			-(2 * time.Hour).Microseconds(), records[0].ID, records[1].ID)
+		must(t, err)
 
 		n, err := outbox.Replay(t.Context(), db, lost)
-		if err != nil || n != recent {
-			t.Fatalf("replayed %d, %v, want %d", n, err, recent)
+		if err != nil || n != recent+1 {
+			t.Fatalf("replayed %d, %v, want %d", n, err, recent+1)
 		}
 		relay.Wake()
-		s.awaitPublished(t, 2*recent+2)
-		if got := s.texts(); len(got["ord_1"]) != 1 || len(got["ord_2"]) != 2 {
-			t.Errorf("before: %v, since: %v", got["ord_1"], got["ord_2"])
+		s.awaitPublished(t, 2*recent+4)
+		if got := s.texts(); len(got["ord_1"]) != 1 || len(got["ord_2"]) != 2 || len(got["ord_3"]) != 2 {
+			t.Errorf("before: %v, since: %v and %v", got["ord_1"], got["ord_2"], got["ord_3"])
+		}
+	})
+}
+
+func TestWhatWasGivenUpCanBeTriedAgain(t *testing.T) {
+	t.Parallel()
+	errTooLarge := errors.New("message too large")
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		const n = 600 // more than one batch
+		var mended atomic.Bool
+		s := newStage()
+		s.refuse = func(_ string, msg *message.Message) error {
+			if !mended.Load() || msg.Metadata["correlationId"] == "ord_7" {
+				return errTooLarge
+			}
+			return nil
+		}
+		records := spread(n)
+		write(t, db, records...)
+		relay, _ := start(t, db, s, func(c *outbox.Config) {
+			c.Permanent = func(err error) bool { return errors.Is(err, errTooLarge) }
+		})
+		s.await(t, "all are given up", func() bool { return len(s.dead) == n })
+		last, err := outbox.LastDead(t.Context(), db, 3)
+		must(t, err)
+		if len(last) != 3 || last[0].Reason != errTooLarge.Error() || last[0].DiedAt.Before(last[2].DiedAt) {
+			t.Errorf("the last dead are %+v", last)
+		}
+
+		mended.Store(true)
+		revived, err := outbox.Revive(t.Context(), db)
+		if err != nil || revived != n {
+			t.Fatalf("revived %d, %v, want %d", revived, err, n)
+		}
+		relay.Wake()
+		s.awaitPublished(t, n-1)
+		s.await(t, "one is given up again", func() bool { return len(s.dead) == n+1 })
+		dead, err := outbox.CountDead(t.Context(), db)
+		if got := status(t, db); err != nil || dead != 1 || got.Dead != 1 || got.Pending != 0 || got.Published != n-1 {
+			t.Errorf("in the end %d dead, %v, and %+v", dead, err, got)
+		}
+		if got := s.texts(); len(got) != n-1 || got["ord_3"][0] != "one" {
+			t.Errorf("%d messages arrived", len(got))
 		}
 	})
 }

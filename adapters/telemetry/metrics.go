@@ -42,6 +42,7 @@ type Metrics struct {
 	outboxOldest    *prometheus.GaugeVec
 	outboxPublished *prometheus.CounterVec
 	outboxDead      *prometheus.CounterVec
+	outboxWaiting   *prometheus.GaugeVec
 
 	requests    *prometheus.CounterVec
 	requestTime *prometheus.HistogramVec
@@ -84,6 +85,7 @@ func NewMetrics(service string) *Metrics {
 	m.outboxOldest = m.gauge("outbox_oldest_seconds", "Age of the oldest outbox row that has not been published.")
 	m.outboxPublished = m.counter("outbox_published_total", "Outbox rows that Kafka has acknowledged.")
 	m.outboxDead = m.counter("outbox_dead_total", "Outbox rows that can never be published.", "topic")
+	m.outboxWaiting = m.gauge("outbox_dead_waiting", "Outbox rows that were given up and wait for a person.")
 
 	m.requests = m.counter("http_requests_total", "HTTP requests that were answered.", "route", "method", "status")
 	m.requestTime = m.histogram("http_request_seconds", "Time that the answer to an HTTP request took.", latency(), "route", "method")

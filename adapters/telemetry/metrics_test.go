@@ -29,6 +29,8 @@ var contract = map[string]string{
 	"outbox_pending":           "gauge",
 	"outbox_oldest_seconds":    "gauge",
 	"outbox_published_total":   "counter",
+	"outbox_dead_total":        "counter topic",
+	"outbox_dead_waiting":      "gauge",
 	"consumer_lag":             "gauge group topic",
 	"sagas_open":               "gauge state",
 	"sagas_stuck":              "gauge state",
@@ -60,6 +62,7 @@ func tellAll(m *telemetry.Metrics) {
 	m.Published(3)
 	m.Pending(4, 2*time.Second)
 	m.Dead("order.events")
+	m.OutboxDeadWaiting(1)
 	m.Request("POST", "/api/v1/orders", 202, took)
 }
 

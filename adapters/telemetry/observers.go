@@ -86,6 +86,9 @@ func (m *Metrics) Pending(n int, oldest time.Duration) {
 // Dead counts an outbox row that can never be published.
 func (m *Metrics) Dead(topic string) { m.outboxDead.WithLabelValues(topic).Inc() }
 
+// OutboxDeadWaiting sets how many outbox rows were given up and wait for a person.
+func (m *Metrics) OutboxDeadWaiting(n int) { m.outboxWaiting.WithLabelValues().Set(float64(n)) }
+
 // Request counts an answered HTTP request. Method and route are from closed sets: the route is the
 // template that matched, never the path.
 func (m *Metrics) Request(method, route string, status int, took time.Duration) {

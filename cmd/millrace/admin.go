@@ -44,6 +44,24 @@ func (w where) openDatabase(ctx context.Context, c *config.Config, schema string
 	return sqldb.OpenSQLite(ctx, path)
 }
 
+// openToRead opens one schema of the state that is meant for a verb that only reads.
+func (w where) openToRead(ctx context.Context, c *config.Config, schema string) (*sqldb.DB, error) {
+	return w.openDatabase(ctx, c, schema, true)
+}
+
+// openToChange opens one schema of the state that is meant for a verb that changes what is there,
+// and makes nothing that is not.
+func (w where) openToChange(ctx context.Context, c *config.Config, schema string) (*sqldb.DB, error) {
+	there, err := w.openToRead(ctx, c, schema)
+	if err != nil || there.Dialect == sqldb.Postgres {
+		return there, err
+	}
+	if err := there.Close(); err != nil {
+		return nil, err
+	}
+	return w.openDatabase(ctx, c, schema, false)
+}
+
 func (w where) folder() string {
 	if w.Data == "" {
 		return ".millrace"

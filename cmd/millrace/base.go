@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -42,8 +43,27 @@ func (s *stack) openBase(ctx context.Context, schema, service string, metrics *t
 	}
 	s.process.closeLast(db.Close)
 	logger := s.logger(service)
-	relay, err := outbox.NewRelay(outbox.Config{
-		DB: db, Publisher: s.publisher, Logger: logger, Observer: metrics,
+	relay, err := s.relayOf(db, metrics, logger)
+	if err != nil {
+		return nil, err
+	}
+	s.process.relaying = append(s.process.relaying, part{"relay of " + schema, relay.Run})
+	b := &base{schema: schema, db: db, writer: outbox.NewWriter(db.Dialect, logger), relay: relay}
+	s.keepTidy(b, logger)
+	s.every(15*time.Second, "count of what the outbox of "+schema+" gave up", logger, func(ctx context.Context) error {
+		n, err := outbox.CountDead(ctx, db)
+		if err == nil {
+			metrics.OutboxDeadWaiting(n)
+		}
+		return err
+	})
+	return b, nil
+}
+
+// relayOf makes the relay of a database to Kafka.
+func (s *stack) relayOf(db *sqldb.DB, observer outbox.Observer, logger *slog.Logger) (*outbox.Relay, error) {
+	return outbox.NewRelay(outbox.Config{
+		DB: db, Publisher: s.publisher, Logger: logger, Observer: observer,
 		Permanent:  kafkabus.IsPermanent,
 		KnownTopic: knownTopic(),
 		EnsureTopic: func(ctx context.Context, topic string) error {
@@ -51,13 +71,6 @@ func (s *stack) openBase(ctx context.Context, schema, service string, metrics *t
 			return err
 		},
 	})
-	if err != nil {
-		return nil, err
-	}
-	s.process.relaying = append(s.process.relaying, part{"relay of " + schema, relay.Run})
-	b := &base{schema: schema, db: db, writer: outbox.NewWriter(db.Dialect, logger), relay: relay}
-	s.keepTidy(b, logger)
-	return b, nil
 }
 
 // core makes what the stores of one service share.
@@ -70,21 +83,19 @@ func (s *stack) core(b *base, service string, metrics *telemetry.Metrics) *sqlst
 
 // keepTidy deletes what its retention is over for, a little at a time.
 func (s *stack) keepTidy(b *base, logger *slog.Logger) {
+	s.every(10*time.Minute, "retention of "+b.schema, logger, func(ctx context.Context) error { return s.tidy(ctx, b) })
+}
+
+// tidy deletes it once. A table that cannot be tidied keeps no other one from it.
+func (s *stack) tidy(ctx context.Context, b *base) error {
 	core := sqlstore.NewCore(sqlstore.Config{DB: b.db})
-	sweep := func(ctx context.Context) error {
-		if _, err := outbox.Purge(ctx, b.db, s.retention.outbox); err != nil {
-			return err
-		}
-		if _, err := core.PurgeInbox(ctx, s.retention.inbox); err != nil {
-			return err
-		}
-		if b.schema != "orders" {
-			return nil
-		}
-		_, err := core.PurgeIdempotencyKeys(ctx, s.retention.idempotency)
-		return err
+	_, sent := outbox.Purge(ctx, b.db, s.retention.outbox)
+	_, handled := core.PurgeInbox(ctx, s.retention.inbox)
+	var replies error
+	if b.schema == schemaOf[messages.OrderService] {
+		_, replies = core.PurgeIdempotencyKeys(ctx, s.retention.idempotency)
 	}
-	s.every(10*time.Minute, "retention of "+b.schema, logger, sweep)
+	return errors.Join(sent, handled, replies)
 }
 
 // every runs a chore for as long as the process works.

@@ -54,14 +54,20 @@ func doctor(ctx context.Context, w where) ([]finding, error) {
 	all = append(all, examineKafka(ctx, c)...)
 	all = append(all, examineRedis(ctx, c)...)
 	all = append(all, examineMail(ctx, c), examineProvider(ctx, c))
-	for _, r := range c.Unsafe() {
+	return append(all, unsafe(c, c.Unsafe())...), nil
+}
+
+// unsafe says of each risk what a start would make of it.
+func unsafe(c *config.Config, risks []config.Risk) []finding {
+	var all []finding
+	for _, r := range risks {
 		state := warn
 		if c.Production() && !r.Tolerated {
 			state = fail
 		}
 		all = append(all, finding{Name: "setting " + r.Name, State: state, Detail: r.Detail, Advice: r.Advice})
 	}
-	return all, nil
+	return all
 }
 
 func examine(name, at, advice string, err error) finding {
@@ -72,30 +78,38 @@ func examine(name, at, advice string, err error) finding {
 }
 
 func examineDatabases(ctx context.Context, c *config.Config, w where) []finding {
-	var all []finding
+	var (
+		all   []finding
+		risks []config.Risk
+	)
 	for _, schema := range migrations.Schemas {
-		all = append(all, examineDatabase(ctx, c, w, schema))
+		found, more := examineDatabase(ctx, c, w, schema)
+		all, risks = append(all, found), addRisks(risks, more...)
 	}
-	return all
+	return append(all, unsafe(c, risks)...)
 }
 
-func examineDatabase(ctx context.Context, c *config.Config, w where, schema string) finding {
+func examineDatabase(ctx context.Context, c *config.Config, w where, schema string) (finding, []config.Risk) {
 	name := "database " + schema
 	db, err := w.openDatabase(ctx, c, schema, true)
 	if err != nil {
-		return finding{Name: name, State: fail, Detail: err.Error(), Advice: "run `millrace up`, or set POSTGRES_HOST"}
+		return finding{Name: name, State: fail, Detail: err.Error(), Advice: "run `millrace up`, or set POSTGRES_HOST"}, nil
 	}
 	defer func() { _ = db.Close() }()
 	limit, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	risks, err := databaseRisks(limit, db, schema)
+	if err != nil {
+		return finding{Name: name, State: fail, Detail: sqldb.Classify(err).Error(), Advice: "check POSTGRES_HOST, POSTGRES_PORT, POSTGRES_USER and POSTGRES_PASSWORD"}, nil
+	}
 	v, err := sqldb.Status(limit, db, schema)
 	switch {
 	case err != nil:
-		return finding{Name: name, State: fail, Detail: sqldb.Classify(err).Error(), Advice: "check POSTGRES_HOST, POSTGRES_PORT, POSTGRES_USER and POSTGRES_PASSWORD"}
+		return finding{Name: name, State: fail, Detail: sqldb.Classify(err).Error(), Advice: "check the server's log"}, risks
 	case v.At != v.Build:
-		return finding{Name: name, State: fail, Detail: fmt.Sprintf("version %d, this build needs %d", v.At, v.Build), Advice: "run `millrace migrate up`"}
+		return finding{Name: name, State: fail, Detail: fmt.Sprintf("version %d, this build needs %d", v.At, v.Build), Advice: "run `millrace migrate up`"}, risks
 	}
-	return finding{Name: name, State: ok, Detail: fmt.Sprintf("%s, version %d", db.Dialect, v.At)}
+	return finding{Name: name, State: ok, Detail: fmt.Sprintf("%s, version %d", db.Dialect, v.At)}, risks
 }
 
 func examineKafka(ctx context.Context, c *config.Config) []finding {
@@ -119,18 +133,15 @@ func examineKafka(ctx context.Context, c *config.Config) []finding {
 		return append(all, examine("topics", at, "check the broker's log", err))
 	}
 	for _, topic := range messages.Topics() {
-		have, there := partitions[topic]
-		switch {
-		case !there:
+		if _, there := partitions[topic]; !there {
 			all = append(all, finding{Name: "topic " + topic, State: ok, Detail: "not there yet: the first service makes it"})
-		case int(have) != c.Kafka.Partitions:
-			all = append(all, finding{
-				Name: "topic " + topic, State: fail, Detail: fmt.Sprintf("%d partitions, KAFKA_PARTITIONS is %d", have, c.Kafka.Partitions),
-				Advice: "set KAFKA_PARTITIONS to what is there: changing it moves keys, and needs a drain",
-			})
 		}
 	}
-	return all
+	risks, err := kafkaRisks(limit, admin)
+	if err != nil {
+		return append(all, examine("topics", at, "check the broker's log", err))
+	}
+	return append(all, unsafe(c, risks)...)
 }
 
 func examineRedis(ctx context.Context, c *config.Config) []finding {

@@ -37,6 +37,7 @@ func verbs() cli.Deps {
 		Config:  configVerb,
 		Verify:  verify,
 		Sagas:   sagas,
+		Outbox:  openOutboxes,
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
 	}

@@ -108,8 +108,7 @@ func safe(c *config.Config, s *stack) error {
 	if err := c.Refuse(); err != nil {
 		return err
 	}
-	for _, risk := range c.Unsafe() {
-		s.process.logger.Warn("unsafe setting", "setting", risk.Name, "detail", risk.Detail, "advice", risk.Advice)
-	}
+	s.warn(c.Unsafe())
+	s.refuse = c.RefuseAll
 	return nil
 }

@@ -9,11 +9,11 @@ import (
 
 	"go.opentelemetry.io/otel"
 
+	"millrace/adapters/config"
 	"millrace/adapters/kafkabus"
 	"millrace/adapters/sqldb"
 	"millrace/adapters/sqlstore"
 	"millrace/adapters/telemetry"
-	"millrace/app/messages"
 	"millrace/app/notification"
 	"millrace/app/order"
 	"millrace/app/payment"
@@ -44,6 +44,9 @@ type stack struct {
 	retention retention
 	dedupeTTL time.Duration
 	alone     bool // no other process works on these databases
+
+	refuse func([]config.Risk) error // fails in production where one of them is not tolerated
+	told   []config.Risk             // of the servers' settings
 
 	bases      map[string]*base // by schema
 	seeds      []func(context.Context) error
@@ -100,8 +103,11 @@ func (s *stack) serve(_ context.Context, service string, h http.Handler) error {
 }
 
 // prepare waits until everything is there that the services need: databases at this build's
-// version, and topics.
+// version, and topics; and in production it goes no further when their settings are unsafe.
 func (s *stack) prepare(ctx context.Context) error {
+	if err := s.patiently(ctx, "databases", s.checkDatabases); err != nil {
+		return err
+	}
 	for schema, b := range s.bases {
 		if err := s.patiently(ctx, "database "+schema, func(ctx context.Context) error {
 			return sqldb.Check(ctx, b.db, schema)
@@ -110,6 +116,9 @@ func (s *stack) prepare(ctx context.Context) error {
 		}
 	}
 	if err := s.patiently(ctx, "kafka", s.ensureTopics); err != nil {
+		return err
+	}
+	if err := s.patiently(ctx, "kafka", s.checkKafka); err != nil {
 		return err
 	}
 	for _, do := range s.beforeWork {
@@ -122,13 +131,6 @@ func (s *stack) prepare(ctx context.Context) error {
 }
 
 func (s *stack) ensureTopics(ctx context.Context) error {
-	var topics []kafkabus.Topic
-	for _, name := range messages.Topics() {
-		topics = append(topics, kafkabus.Topic{Name: name})
-	}
-	mismatches, err := s.admin.EnsureTopics(ctx, topics...)
-	for _, m := range mismatches {
-		s.logger("millrace").Warn("a topic has another number of partitions than configured", "detail", m.String())
-	}
+	_, err := s.admin.EnsureTopics(ctx, ourTopics()...) // those that are otherwise than asked are for the self-check to judge
 	return err
 }

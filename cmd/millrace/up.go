@@ -76,6 +76,9 @@ func up(ctx context.Context, o upOptions, out *os.File) error {
 		}
 	}
 	prepare := func(ctx context.Context) error {
+		if err := s.patiently(ctx, "databases", s.checkDatabases); err != nil {
+			return err
+		}
 		if err := s.migrate(ctx); err != nil {
 			return err
 		}

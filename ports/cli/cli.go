@@ -44,6 +44,7 @@ type Deps struct {
 	Sagas   func(ctx context.Context, where Where) (Sagas, func() error, error) // with what closes it
 	// DeadLetters opens the dead letters with what closes them; act says that they are to be changed.
 	DeadLetters func(ctx context.Context, where Where, act bool) (DeadLetters, func() error, error)
+	Outbox      func(ctx context.Context, where Where, readOnly bool) (Outbox, func() error, error)
 
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string

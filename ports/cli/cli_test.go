@@ -91,6 +91,12 @@ func fakeDeps() cli.Deps {
 			return deadletters.NewDesk(&fakeLetters{begun: map[string]int{}}, time.Now, pause), func() error { return nil }, nil
 		},
 		Now: func() time.Time { return time.Date(2026, 1, 2, 17, 4, 5, 0, time.UTC) },
+		Outbox: func(_ context.Context, where cli.Where, readOnly bool) (cli.Outbox, func() error, error) {
+			if where.Data == "gone" {
+				return nil, nil, errors.New("there is no data in gone")
+			}
+			return fakeOutbox{readOnly}, func() error { return nil }, nil
+		},
 	}
 }
 

@@ -1,11 +1,11 @@
-# shellcheck shell=bash disable=SC2154 # root, servers and the ports are set by scripts/infra
-# The same three servers as containers of docker-compose.yml, in a project named after the checkout.
+# shellcheck shell=bash disable=SC2154 # root, infra, servers and the ports are set by scripts/infra
+# The same three servers as containers of docker-compose.yml, in a project named after the folder.
 
 compose() {
 	local tool=(docker compose)
 	docker compose version >/dev/null 2>&1 || tool=(docker-compose)
 	MILLRACE_POSTGRES_PORT=$port_postgres MILLRACE_KAFKA_PORT=$port_kafka MILLRACE_REDIS_PORT=$port_redis \
-		"${tool[@]}" -p "millrace-infra-$(cksum <<<"$root" | cut -d' ' -f1)" \
+		"${tool[@]}" -p "millrace-infra-$(cksum <<<"$infra" | cut -d' ' -f1)" \
 		-f "$root/docker-compose.yml" "$@" </dev/null 9>&-
 }
 

@@ -1,8 +1,8 @@
-# shellcheck shell=bash disable=SC2154 # root, infra, servers and the ports are set by scripts/infra
+# shellcheck shell=bash disable=SC2154 # root, infra, fetched, servers and the ports are set by scripts/infra
 # Apache Kafka 4.1.0 in KRaft mode, one process, from Maven Central; the jars stay in .infra/fetched.
 
 kafka_version=4.1.0
-kafka_jars=$infra/fetched/kafka-$kafka_version
+kafka_jars=$fetched/kafka-$kafka_version
 
 kafka_need() {
 	command -v java >/dev/null || echo default-jre-headless

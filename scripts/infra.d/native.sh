@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154 # root, infra, servers and the ports are set by scripts/infra
+# shellcheck shell=bash disable=SC2154 # root, infra, shown, servers and the ports are set by scripts/infra
 # Servers as native processes. Each is a file beside this one with five functions:
 #   NAME_need     prints the Debian packages that are missing
 #   NAME_lay      makes its folder, once
@@ -33,7 +33,7 @@ engine_prepare() {
 	say "$line"
 	# Run level 1 keeps the packages from starting servers of their own.
 	{ apt-get update -q && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive $line; } \
-		>"$infra/apt.log" 2>&1 9>&- </dev/null || fail "missing are ${missing[*]}, and they could not be installed: see .infra/apt.log"
+		>"$infra/apt.log" 2>&1 9>&- </dev/null || fail "missing are ${missing[*]}, and they could not be installed: see $shown/apt.log"
 }
 
 engine_start() {
@@ -57,7 +57,7 @@ start() {
 	await 60 ready_or_ended "$1" || true
 	"${1}_ready" || {
 		tail -n 20 "$infra/$1/log" >&2
-		fail "$1 did not come up; the end of .infra/$1/log stands above"
+		fail "$1 did not come up; the end of $shown/$1/log stands above"
 	}
 }
 

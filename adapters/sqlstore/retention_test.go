@@ -1,0 +1,93 @@
+package sqlstore
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"millrace/adapters/adaptertest"
+	"millrace/adapters/sqldb"
+)
+
+func TestPurgesDeleteWhatIsOldAndNothingElse(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "orders", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		const old = 2*purgeBatch + 7 // more than one batch
+		db := open(t)
+		core := newCore(db)
+		ago := func(age time.Duration) int64 { return -age.Microseconds() }
+		add := func(n int, prefix, outcome string, age time.Duration) {
+			numbers := "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+			for _, insert := range []string{
+				fmt.Sprintf("INSERT INTO inbox (consumer, message_id, outcome, handled_at) %sSELECT 'saga', '%s' || i, '%s', %s FROM n", numbers, prefix, outcome, db.Dialect.NowPlus("?")),
+				fmt.Sprintf("INSERT INTO idempotency_keys (user_id, key, request_hash, status, body, order_id, created_at) %sSELECT 'usr_1', '%s' || i, '%s', 202, '{}', 'ord_1', %s FROM n", numbers, prefix, outcome, db.Dialect.NowPlus("?")),
+			} {
+				if _, err := db.ExecContext(t.Context(), db.Rebind(insert), n, ago(age)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		add(old, "old", "done", 48*time.Hour)
+		add(5, "new", "done", 46*time.Hour)
+		add(3, "dead", "dead", 1000*time.Hour)
+		add(2, "parked", "parked", 1000*time.Hour)
+
+		handled, err := core.PurgeInbox(t.Context(), 47*time.Hour)
+		if left := count(t, db, "SELECT count(*) FROM inbox"); err != nil || handled != old || left != 5+3+2 {
+			t.Errorf("%d inbox rows went, %v, and %d are left", handled, err, left)
+		}
+		if left := count(t, db, "SELECT count(*) FROM inbox WHERE outcome <> 'done'"); left != 5 {
+			t.Errorf("of the rows of dead letters %d are left, not 5", left)
+		}
+		replies, err := core.PurgeIdempotencyKeys(t.Context(), 47*time.Hour)
+		if left := count(t, db, "SELECT count(*) FROM idempotency_keys"); err != nil || replies != old+5 || left != 5 {
+			t.Errorf("%d replies went, %v, and %d are left", replies, err, left)
+		}
+	})
+}
+
+// A purge that read the whole table for each batch would hold everybody up while it does.
+func TestPurgesFindOldRowsByIndex(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "orders", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		db := open(t)
+		for _, a := range []aging{inboxRows, idempotencyRows} {
+			explain := "EXPLAIN "
+			if db.Dialect == sqldb.SQLite {
+				explain = "EXPLAIN QUERY PLAN "
+			}
+			tx, err := db.BeginTxx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if db.Dialect == sqldb.Postgres { // an empty table is read as a whole otherwise
+				if _, err := tx.ExecContext(t.Context(), "SET LOCAL enable_seqscan = off"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			rows, err := tx.QueryxContext(t.Context(), tx.Rebind(explain+a.query(db.Dialect)), 0, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = rows.Close() }()
+			var plan strings.Builder
+			for rows.Next() {
+				line, err := rows.SliceScan()
+				if err != nil {
+					t.Fatal(err)
+				}
+				fmt.Fprintln(&plan, line[len(line)-1])
+			}
+			_ = rows.Close()
+			_ = tx.Rollback()
+			want := "Index Cond: (" + a.column + " <"
+			if db.Dialect == sqldb.SQLite {
+				want = "INDEX " + a.table + "_" + a.column + " (" + a.column + "<?)"
+			}
+			if !strings.Contains(plan.String(), want) {
+				t.Errorf("%s is not found by its index:\n%s", a.table, &plan)
+			}
+		}
+	})
+}
