@@ -56,6 +56,9 @@ func sha(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // fakeDeps says what it was called with.
+// today is the clock of every verb under test.
+var today = time.Date(2026, 1, 2, 17, 4, 5, 0, time.UTC)
+
 func fakeDeps() cli.Deps {
 	say := func(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
 	return cli.Deps{
@@ -90,7 +93,7 @@ func fakeDeps() cli.Deps {
 			pause := func(context.Context, time.Duration) error { return nil }
 			return deadletters.NewDesk(&fakeLetters{begun: map[string]int{}}, time.Now, pause), func() error { return nil }, nil
 		},
-		Now: func() time.Time { return time.Date(2026, 1, 2, 17, 4, 5, 0, time.UTC) },
+		Now: func() time.Time { return today },
 		Outbox: func(_ context.Context, where cli.Where, readOnly bool) (cli.Outbox, func() error, error) {
 			if where.Data == "gone" {
 				return nil, nil, errors.New("there is no data in gone")

@@ -31,7 +31,7 @@ func (f fakeOutbox) Replay(_ context.Context, since time.Time) ([]cli.Replayed, 
 	}
 	age := "ever"
 	if !since.IsZero() {
-		age = time.Since(since).Round(time.Minute).String()
+		age = today.Sub(since).Round(time.Minute).String()
 	}
 	fmt.Fprintln(os.Stderr, "replay", age)
 	return []cli.Replayed{{Database: "orders", Services: []string{"orchestrator", "order-service"}, Rows: 40}, {Database: "payments", Services: []string{"payment-service"}}}, nil
