@@ -99,7 +99,7 @@ func TestWithReplicasTwoMustBeInSync(t *testing.T) {
 
 func TestLagCountsWhatAGroupHasNotAcknowledged(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+	onEachSubscriber(t, func(t *testing.T, cfg kafkabus.Config, subscriber newMember) {
 		name := topic(t, cfg)
 		p := publisher(t, cfg)
 		for range 5 {
@@ -129,6 +129,15 @@ func TestLagCountsWhatAGroupHasNotAcknowledged(t *testing.T) {
 
 func TestPingTellsWhenKafkaIsAwayAndWhenItIsBack(t *testing.T) {
 	t.Parallel()
+	for kind := range members {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			awayAndBack(t, subscribers(kind))
+		})
+	}
+}
+
+func awayAndBack(t *testing.T, subscriber newMember) {
 	start := restartable(t, t.TempDir())
 	address, stop := start()
 	cfg := kafkabus.Config{Brokers: []string{address}, Partitions: 1, Logger: testLog(t)}

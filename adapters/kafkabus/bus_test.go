@@ -18,7 +18,7 @@ import (
 
 func TestAMessageArrivesWithItsKeyHeadersAndPlace(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+	onEachSubscriber(t, func(t *testing.T, cfg kafkabus.Config, subscriber newMember) {
 		name := topic(t, cfg)
 		sent := order("ord_1", `{"any":"bytes"}`)
 		sent.Metadata.Set("eventId", sent.UUID)
@@ -44,7 +44,7 @@ func TestAMessageArrivesWithItsKeyHeadersAndPlace(t *testing.T) {
 
 func TestMessagesOfOneOrderKeepTheirOrderAndShareAPartitionWithForeignWriters(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+	onEachSubscriber(t, func(t *testing.T, cfg kafkabus.Config, subscriber newMember) {
 		name := topic(t, cfg)
 		p := publisher(t, cfg)
 		for n := range 20 {
@@ -79,7 +79,7 @@ func TestMessagesOfOneOrderKeepTheirOrderAndShareAPartitionWithForeignWriters(t 
 
 func TestAForeignRecordWithoutAnIDIsNamedByItsPlace(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+	onEachSubscriber(t, func(t *testing.T, cfg kafkabus.Config, subscriber newMember) {
 		name := topic(t, cfg)
 		records := []*kgo.Record{
 			{Topic: name, Value: []byte("not JSON")},
@@ -109,7 +109,7 @@ func TestAForeignRecordWithoutAnIDIsNamedByItsPlace(t *testing.T) {
 
 func TestRecordsUpTo4MiBPassAndLargerOnesAreRefusedForGood(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+	onEachSubscriber(t, func(t *testing.T, cfg kafkabus.Config, subscriber newMember) {
 		name := topic(t, cfg)
 		p := publisher(t, cfg)
 		big := order("ord_1", string(bytes.Repeat([]byte("x"), kafkabus.MaxRecordBytes-4096)))
@@ -162,7 +162,7 @@ func TestAMissingTopicIsNoReasonToGiveAMessageUp(t *testing.T) {
 
 func TestAGroupReadsWhatWasWrittenBeforeItExisted(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+	onEachSubscriber(t, func(t *testing.T, cfg kafkabus.Config, subscriber newMember) {
 		name := topic(t, cfg)
 		p := publisher(t, cfg)
 		for n := range 10 {
@@ -181,7 +181,7 @@ func TestAGroupReadsWhatWasWrittenBeforeItExisted(t *testing.T) {
 
 func TestARestartLosesNoMessage(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+	onEachSubscriber(t, func(t *testing.T, cfg kafkabus.Config, subscriber newMember) {
 		name := topic(t, cfg)
 		p := publisher(t, cfg)
 		const total = 30
@@ -220,7 +220,7 @@ func TestARestartLosesNoMessage(t *testing.T) {
 
 func TestANackedMessageComesAgainAndThoseBehindItWait(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+	onEachSubscriber(t, func(t *testing.T, cfg kafkabus.Config, subscriber newMember) {
 		name := topic(t, cfg)
 		p := publisher(t, cfg)
 		if err := p.Publish(name, order("ord_1", "first"), order("ord_1", "second")); err != nil {
@@ -251,21 +251,26 @@ func TestANackedMessageComesAgainAndThoseBehindItWait(t *testing.T) {
 
 func TestAClosedBusRefuses(t *testing.T) {
 	t.Parallel()
-	cfg := kafkabus.Config{Brokers: []string{"127.0.0.1:1"}, Logger: testLog(t)}
-	p, s := publisher(t, cfg), subscriber(t, cfg, "g")
-	in := subscribe(t, s, "t") // nothing listens there: it waits, and can be closed
-	for _, closer := range []interface{ Close() error }{p, s, p, s} {
-		if err := closer.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	if _, open := <-in; open {
-		t.Error("a closed subscriber delivered a message")
-	}
-	if err := p.Publish("t", message.NewMessage("", nil)); fault.CodeOf(err) != "bus_closed" {
-		t.Errorf("publish: %v", err)
-	}
-	if _, err := s.Subscribe(t.Context(), "t"); fault.CodeOf(err) != "bus_closed" {
-		t.Errorf("subscribe: %v", err)
+	for name := range members {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := kafkabus.Config{Brokers: []string{"127.0.0.1:1"}, Logger: testLog(t)}
+			p, s := publisher(t, cfg), subscribers(name)(t, cfg, "g")
+			in := subscribe(t, s, "t") // nothing listens there: it waits, and can be closed
+			for _, closer := range []interface{ Close() error }{p, s, p, s} {
+				if err := closer.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			if _, open := <-in; open {
+				t.Error("a closed subscriber delivered a message")
+			}
+			if err := p.Publish("t", message.NewMessage("", nil)); fault.CodeOf(err) != "bus_closed" {
+				t.Errorf("publish: %v", err)
+			}
+			if _, err := s.Subscribe(t.Context(), "t"); fault.CodeOf(err) != "bus_closed" {
+				t.Errorf("subscribe: %v", err)
+			}
+		})
 	}
 }
