@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -135,6 +137,60 @@ func TestRecordsUpTo4MiBPassAndLargerOnesAreRefusedForGood(t *testing.T) {
 			t.Errorf("then came %.20q", msg.Payload)
 		}
 		msg.Ack()
+	})
+}
+
+func TestManyPublishAtOnceAndEachHearsItsOwnFate(t *testing.T) {
+	t.Parallel()
+	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+		name := topic(t, cfg)
+		p := publisher(t, cfg)
+		fates := make([]error, 120)
+		var all sync.WaitGroup
+		for n := range fates {
+			all.Go(func() {
+				to, payload := name, fmt.Sprint(n)
+				switch n {
+				case 10, 50:
+					payload = strings.Repeat("x", kafkabus.MaxRecordBytes-4096)
+				case 30:
+					payload = strings.Repeat("x", kafkabus.MaxRecordBytes+1)
+				case 60:
+					to = "test." + uuid.NewString() // nobody has made it
+				case 90:
+					to = "no such/topic name"
+				}
+				fates[n] = p.Publish(to, order(fmt.Sprint("ord_", n), payload))
+			})
+		}
+		all.Wait()
+		for n, err := range fates {
+			switch n {
+			case 30, 90:
+				if !kafkabus.IsPermanent(err) {
+					t.Errorf("%d, which can never be sent, gave %v", n, err)
+				}
+			case 60:
+				if err == nil || kafkabus.IsPermanent(err) {
+					t.Errorf("%d, for a missing topic, gave %v", n, err)
+				}
+			default:
+				if err != nil {
+					t.Errorf("%d: %v", n, err)
+				}
+			}
+		}
+		in := subscribe(t, subscribers("windowed")(t, cfg, "g."+name), name)
+		read := map[string]bool{}
+		for range len(fates) - 3 {
+			msg := next(t, in)
+			_, _, _, key, _ := kafkabus.Origin(msg)
+			read[string(key)] = true
+			msg.Ack()
+		}
+		if len(read) != len(fates)-3 {
+			t.Errorf("%d of %d messages were read", len(read), len(fates)-3)
+		}
 	})
 }
 
