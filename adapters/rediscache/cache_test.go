@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -267,4 +268,40 @@ func silent(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = l.Close() })
 	return l.Addr().String() // the kernel accepts into the backlog
+}
+
+func TestMoreQuestionsThanConnectionsDoNotWaitAndAreNoOutage(t *testing.T) {
+	t.Parallel()
+	slow, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and does not answer
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = slow.Close() }()
+	opened := make(chan string, 100)
+	c := open(t, rediscache.Config{
+		Addr: slow.Addr().String(), Timeout: time.Hour, OnState: func(state string) { opened <- state },
+	})
+	const questions = 2000
+	answered := make(chan bool, questions)
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	for n := range questions {
+		go func() { answered <- c.Seen(ctx, "g", fmt.Sprint(n)) }()
+	}
+	connections := 10 * runtime.GOMAXPROCS(0)
+	for n := range questions - connections {
+		select {
+		case seen := <-answered:
+			if seen {
+				t.Error("a message was seen by nobody")
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%d questions were answered, the others wait", n)
+		}
+	}
+	select {
+	case state := <-opened:
+		t.Errorf("Redis was taken to be away: %s", state)
+	default:
+	}
 }
