@@ -60,7 +60,7 @@ func TestTopicsAreReadyWhenEveryPartitionHasALeader(t *testing.T) {
 	var asked atomic.Int32
 	cluster.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
-		metadata := req.(*kmsg.MetadataRequest)
+		metadata, _ := req.(*kmsg.MetadataRequest)
 		if len(metadata.Topics) != 1 || *metadata.Topics[0].Topic != name {
 			return nil, nil, false
 		}
@@ -69,7 +69,7 @@ func TestTopicsAreReadyWhenEveryPartitionHasALeader(t *testing.T) {
 		}
 		topic := kmsg.NewMetadataResponseTopic()
 		topic.Topic, topic.ErrorCode = kmsg.StringPtr(name), kerr.LeaderNotAvailable.Code
-		answer := metadata.ResponseKind().(*kmsg.MetadataResponse)
+		answer, _ := metadata.ResponseKind().(*kmsg.MetadataResponse)
 		answer.Topics = append(answer.Topics, topic)
 		return answer, nil, true
 	})

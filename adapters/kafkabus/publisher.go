@@ -92,7 +92,8 @@ func (p *Publisher) connected() (*kafka.Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return made.(*kafka.Publisher), nil
+	inner, _ := made.(*kafka.Publisher) // it is what the function above gave
+	return inner, nil
 }
 
 // Close waits for what is being published and closes the connection.

@@ -45,7 +45,7 @@ type delivered struct {
 	acked bool
 }
 
-func newReader(s *subscription, session context.Context, records <-chan *sarama.ConsumerMessage, from source) *reader {
+func newReader(session context.Context, s *subscription, records <-chan *sarama.ConsumerMessage, from source) *reader {
 	return &reader{
 		subscription: s, source: from, session: session, records: records, window: newWindow(),
 		settled: make(chan *delivered, windowLimit), // so that nobody waits to report

@@ -41,7 +41,7 @@ func newDesk(t *testing.T) *desk {
 			d.paused = is
 		}
 	}
-	r := newReader(d.sub, session, d.records, source{
+	r := newReader(session, d.sub, d.records, source{
 		mark: func(offset int64) {
 			if session.Err() != nil {
 				t.Error("marked when the session had ended")

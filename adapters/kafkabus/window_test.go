@@ -56,7 +56,7 @@ func TestAWindowKeepsTheOrderOfEveryKeyAndCommitsWithoutAGap(t *testing.T) {
 				}
 				return true
 			}
-			any = func(t *rapid.T, from *[]*held) *held {
+			draw = func(t *rapid.T, from *[]*held) *held {
 				if len(*from) == 0 {
 					return nil
 				}
@@ -94,18 +94,18 @@ func TestAWindowKeepsTheOrderOfEveryKeyAndCommitsWithoutAGap(t *testing.T) {
 			},
 			"hand out": func(*rapid.T) { handOut() },
 			"acknowledge": func(t *rapid.T) {
-				if h := any(t, &inHand); h != nil {
+				if h := draw(t, &inHand); h != nil {
 					acknowledge(h)
 				}
 			},
 			"refuse": func(t *rapid.T) {
-				if h := any(t, &inHand); h != nil {
+				if h := draw(t, &inHand); h != nil {
 					w.refuse(h)
 					refused = append(refused, h)
 				}
 			},
 			"the pause is over": func(t *rapid.T) {
-				if h := any(t, &refused); h != nil {
+				if h := draw(t, &refused); h != nil {
 					w.again(h)
 				}
 			},

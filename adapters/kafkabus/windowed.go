@@ -211,7 +211,7 @@ func (m member) Cleanup(sarama.ConsumerGroupSession) error { return nil }
 func (m member) ConsumeClaim(session sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
 	partition := map[string][]int32{c.Topic(): {c.Partition()}}
 	m.group.Resume(partition) // sarama remembers over a rebalance that it was paused
-	newReader(m.subscription, session.Context(), c.Messages(), source{
+	newReader(session.Context(), m.subscription, c.Messages(), source{
 		mark:   func(offset int64) { session.MarkOffset(c.Topic(), c.Partition(), offset, "") },
 		pause:  func() { m.group.Pause(partition) },
 		resume: func() { m.group.Resume(partition) },
