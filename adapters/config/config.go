@@ -59,6 +59,7 @@ type Kafka struct {
 	Partitions       int           `env:"PARTITIONS" envDefault:"12" min:"1" max:"1000"`
 	Replication      int           `env:"REPLICATION" envDefault:"1" min:"1" max:"9"`
 	Retention        time.Duration `env:"RETENTION" envDefault:"168h" min:"1m"`
+	Subscriber       string        `env:"SUBSCRIBER" envDefault:"windowed" oneof:"plain windowed"`
 }
 
 // Postgres is the database server; every service has a schema of its own in DB.
@@ -99,6 +100,9 @@ const (
 	PSPInProcess = "inprocess" // PSP_URL: the provider is a function call
 	SMTPDiscard  = "discard"   // SMTP_HOST: mail goes nowhere
 )
+
+// SubscriberPlain is the KAFKA_SUBSCRIBER that has one message of a partition in hand.
+const SubscriberPlain = "plain"
 
 // Production says whether unsafe settings are refused instead of warned of.
 func (c *Config) Production() bool { return c.Env == "production" }

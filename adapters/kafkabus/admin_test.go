@@ -60,7 +60,7 @@ func TestTopicsAreReadyWhenEveryPartitionHasALeader(t *testing.T) {
 	var asked atomic.Int32
 	cluster.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
-		metadata := req.(*kmsg.MetadataRequest)
+		metadata, _ := req.(*kmsg.MetadataRequest)
 		if len(metadata.Topics) != 1 || *metadata.Topics[0].Topic != name {
 			return nil, nil, false
 		}
@@ -69,7 +69,7 @@ func TestTopicsAreReadyWhenEveryPartitionHasALeader(t *testing.T) {
 		}
 		topic := kmsg.NewMetadataResponseTopic()
 		topic.Topic, topic.ErrorCode = kmsg.StringPtr(name), kerr.LeaderNotAvailable.Code
-		answer := metadata.ResponseKind().(*kmsg.MetadataResponse)
+		answer, _ := metadata.ResponseKind().(*kmsg.MetadataResponse)
 		answer.Topics = append(answer.Topics, topic)
 		return answer, nil, true
 	})
@@ -99,7 +99,7 @@ func TestWithReplicasTwoMustBeInSync(t *testing.T) {
 
 func TestLagCountsWhatAGroupHasNotAcknowledged(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+	onEachSubscriber(t, func(t *testing.T, cfg kafkabus.Config, subscriber newMember) {
 		name := topic(t, cfg)
 		p := publisher(t, cfg)
 		for range 5 {
@@ -129,6 +129,15 @@ func TestLagCountsWhatAGroupHasNotAcknowledged(t *testing.T) {
 
 func TestPingTellsWhenKafkaIsAwayAndWhenItIsBack(t *testing.T) {
 	t.Parallel()
+	for kind := range members {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			awayAndBack(t, subscribers(kind))
+		})
+	}
+}
+
+func awayAndBack(t *testing.T, subscriber newMember) {
 	start := restartable(t, t.TempDir())
 	address, stop := start()
 	cfg := kafkabus.Config{Brokers: []string{address}, Partitions: 1, Logger: testLog(t)}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +20,7 @@ import (
 
 func TestAMessageArrivesWithItsKeyHeadersAndPlace(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+	onEachSubscriber(t, func(t *testing.T, cfg kafkabus.Config, subscriber newMember) {
 		name := topic(t, cfg)
 		sent := order("ord_1", `{"any":"bytes"}`)
 		sent.Metadata.Set("eventId", sent.UUID)
@@ -44,7 +46,7 @@ func TestAMessageArrivesWithItsKeyHeadersAndPlace(t *testing.T) {
 
 func TestMessagesOfOneOrderKeepTheirOrderAndShareAPartitionWithForeignWriters(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+	onEachSubscriber(t, func(t *testing.T, cfg kafkabus.Config, subscriber newMember) {
 		name := topic(t, cfg)
 		p := publisher(t, cfg)
 		for n := range 20 {
@@ -79,7 +81,7 @@ func TestMessagesOfOneOrderKeepTheirOrderAndShareAPartitionWithForeignWriters(t 
 
 func TestAForeignRecordWithoutAnIDIsNamedByItsPlace(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+	onEachSubscriber(t, func(t *testing.T, cfg kafkabus.Config, subscriber newMember) {
 		name := topic(t, cfg)
 		records := []*kgo.Record{
 			{Topic: name, Value: []byte("not JSON")},
@@ -109,7 +111,7 @@ func TestAForeignRecordWithoutAnIDIsNamedByItsPlace(t *testing.T) {
 
 func TestRecordsUpTo4MiBPassAndLargerOnesAreRefusedForGood(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+	onEachSubscriber(t, func(t *testing.T, cfg kafkabus.Config, subscriber newMember) {
 		name := topic(t, cfg)
 		p := publisher(t, cfg)
 		big := order("ord_1", string(bytes.Repeat([]byte("x"), kafkabus.MaxRecordBytes-4096)))
@@ -138,6 +140,60 @@ func TestRecordsUpTo4MiBPassAndLargerOnesAreRefusedForGood(t *testing.T) {
 	})
 }
 
+func TestManyPublishAtOnceAndEachHearsItsOwnFate(t *testing.T) {
+	t.Parallel()
+	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+		name := topic(t, cfg)
+		p := publisher(t, cfg)
+		fates := make([]error, 120)
+		var all sync.WaitGroup
+		for n := range fates {
+			all.Go(func() {
+				to, payload := name, fmt.Sprint(n)
+				switch n {
+				case 10, 50:
+					payload = strings.Repeat("x", kafkabus.MaxRecordBytes-4096)
+				case 30:
+					payload = strings.Repeat("x", kafkabus.MaxRecordBytes+1)
+				case 60:
+					to = "test." + uuid.NewString() // nobody has made it
+				case 90:
+					to = "no such/topic name"
+				}
+				fates[n] = p.Publish(to, order(fmt.Sprint("ord_", n), payload))
+			})
+		}
+		all.Wait()
+		for n, err := range fates {
+			switch n {
+			case 30, 90:
+				if !kafkabus.IsPermanent(err) {
+					t.Errorf("%d, which can never be sent, gave %v", n, err)
+				}
+			case 60:
+				if err == nil || kafkabus.IsPermanent(err) {
+					t.Errorf("%d, for a missing topic, gave %v", n, err)
+				}
+			default:
+				if err != nil {
+					t.Errorf("%d: %v", n, err)
+				}
+			}
+		}
+		in := subscribe(t, subscribers("windowed")(t, cfg, "g."+name), name)
+		read := map[string]bool{}
+		for range len(fates) - 3 {
+			msg := next(t, in)
+			_, _, _, key, _ := kafkabus.Origin(msg)
+			read[string(key)] = true
+			msg.Ack()
+		}
+		if len(read) != len(fates)-3 {
+			t.Errorf("%d of %d messages were read", len(read), len(fates)-3)
+		}
+	})
+}
+
 func TestAMissingTopicIsNoReasonToGiveAMessageUp(t *testing.T) {
 	t.Parallel()
 	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
@@ -162,7 +218,7 @@ func TestAMissingTopicIsNoReasonToGiveAMessageUp(t *testing.T) {
 
 func TestAGroupReadsWhatWasWrittenBeforeItExisted(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+	onEachSubscriber(t, func(t *testing.T, cfg kafkabus.Config, subscriber newMember) {
 		name := topic(t, cfg)
 		p := publisher(t, cfg)
 		for n := range 10 {
@@ -181,7 +237,7 @@ func TestAGroupReadsWhatWasWrittenBeforeItExisted(t *testing.T) {
 
 func TestARestartLosesNoMessage(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+	onEachSubscriber(t, func(t *testing.T, cfg kafkabus.Config, subscriber newMember) {
 		name := topic(t, cfg)
 		p := publisher(t, cfg)
 		const total = 30
@@ -220,7 +276,7 @@ func TestARestartLosesNoMessage(t *testing.T) {
 
 func TestANackedMessageComesAgainAndThoseBehindItWait(t *testing.T) {
 	t.Parallel()
-	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+	onEachSubscriber(t, func(t *testing.T, cfg kafkabus.Config, subscriber newMember) {
 		name := topic(t, cfg)
 		p := publisher(t, cfg)
 		if err := p.Publish(name, order("ord_1", "first"), order("ord_1", "second")); err != nil {
@@ -251,21 +307,26 @@ func TestANackedMessageComesAgainAndThoseBehindItWait(t *testing.T) {
 
 func TestAClosedBusRefuses(t *testing.T) {
 	t.Parallel()
-	cfg := kafkabus.Config{Brokers: []string{"127.0.0.1:1"}, Logger: testLog(t)}
-	p, s := publisher(t, cfg), subscriber(t, cfg, "g")
-	in := subscribe(t, s, "t") // nothing listens there: it waits, and can be closed
-	for _, closer := range []interface{ Close() error }{p, s, p, s} {
-		if err := closer.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	if _, open := <-in; open {
-		t.Error("a closed subscriber delivered a message")
-	}
-	if err := p.Publish("t", message.NewMessage("", nil)); fault.CodeOf(err) != "bus_closed" {
-		t.Errorf("publish: %v", err)
-	}
-	if _, err := s.Subscribe(t.Context(), "t"); fault.CodeOf(err) != "bus_closed" {
-		t.Errorf("subscribe: %v", err)
+	for name := range members {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := kafkabus.Config{Brokers: []string{"127.0.0.1:1"}, Logger: testLog(t)}
+			p, s := publisher(t, cfg), subscribers(name)(t, cfg, "g")
+			in := subscribe(t, s, "t") // nothing listens there: it waits, and can be closed
+			for _, closer := range []interface{ Close() error }{p, s, p, s} {
+				if err := closer.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			if _, open := <-in; open {
+				t.Error("a closed subscriber delivered a message")
+			}
+			if err := p.Publish("t", message.NewMessage("", nil)); fault.CodeOf(err) != "bus_closed" {
+				t.Errorf("publish: %v", err)
+			}
+			if _, err := s.Subscribe(t.Context(), "t"); fault.CodeOf(err) != "bus_closed" {
+				t.Errorf("subscribe: %v", err)
+			}
+		})
 	}
 }

@@ -2,6 +2,9 @@
 // under which neither loses anything: acks from all replicas, an idempotent producer, offsets from
 // the oldest, the order's id as key.
 //
+// A topic is read by a [Windowed], which has many messages of a partition in hand, or by a
+// [Subscriber], which has one; a [Publisher] writes. Both ways keep the order of each key.
+//
 // It moves bytes and headers and knows places (topic, partition, offset). What a message means,
 // when it is tried again and when it is given up is decided elsewhere and must not be in here.
 package kafkabus

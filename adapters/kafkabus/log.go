@@ -28,7 +28,9 @@ func (l saramaLog) Printf(format string, v ...any) {
 }
 
 // Println implements sarama.StdLogger.
-func (l saramaLog) Println(v ...any) { l.logger.Debug(strings.TrimSpace(fmt.Sprintln(v...))) }
+func (l saramaLog) Println(v ...any) {
+	l.logger.Debug("sarama", "says", strings.TrimSpace(fmt.Sprintln(v...)))
+}
 
 // watermillLog is logger in Watermill's shape. What Watermill calls info is its own bookkeeping.
 func watermillLog(logger *slog.Logger) watermill.LoggerAdapter {

@@ -8,20 +8,34 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-type topicKey struct{}
-
-func withTopic(ctx context.Context, topic string) context.Context {
-	return context.WithValue(ctx, topicKey{}, topic)
+// place is where a record lies, and what Kafka knows of it beside its value and headers.
+type place struct {
+	topic     string
+	partition int32
+	offset    int64
+	key       []byte
+	at        time.Time
 }
 
-// Origin says where a message that a Subscriber delivered lies in Kafka, its key as it was
-// written (nil when it has none) and the record's timestamp.
+type placeKey struct{}
+
+func withPlace(ctx context.Context, p place) context.Context {
+	return context.WithValue(ctx, placeKey{}, p)
+}
+
+// placeOf asks the context in which watermill-kafka delivers a message.
+func placeOf(ctx context.Context, topic string) place {
+	p := place{topic: topic}
+	p.partition, _ = kafka.MessagePartitionFromCtx(ctx)
+	p.offset, _ = kafka.MessagePartitionOffsetFromCtx(ctx)
+	p.key, _ = kafka.MessageKeyFromCtx(ctx)
+	p.at, _ = kafka.MessageTimestampFromCtx(ctx)
+	return p
+}
+
+// Origin says where a message that a Subscriber or a Windowed delivered lies in Kafka, its key as
+// it was written (nil when it has none) and the record's timestamp.
 func Origin(msg *message.Message) (topic string, partition int32, offset int64, key []byte, at time.Time) {
-	ctx := msg.Context()
-	topic, _ = ctx.Value(topicKey{}).(string)
-	partition, _ = kafka.MessagePartitionFromCtx(ctx)
-	offset, _ = kafka.MessagePartitionOffsetFromCtx(ctx)
-	key, _ = kafka.MessageKeyFromCtx(ctx)
-	at, _ = kafka.MessageTimestampFromCtx(ctx)
-	return topic, partition, offset, key, at
+	p, _ := msg.Context().Value(placeKey{}).(place)
+	return p.topic, p.partition, p.offset, p.key, p.at
 }

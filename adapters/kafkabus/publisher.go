@@ -18,7 +18,8 @@ import (
 var ErrClosed = fault.New(fault.Unavailable, "bus_closed", "the connection to Kafka was closed")
 
 // Publisher writes to Kafka and returns when every in-sync replica has the record. It may be used
-// by many goroutines at once, and gathers what they send into few requests.
+// by many goroutines at once: what they send to a topic while an earlier request is under way goes
+// together with the next (gatherer).
 type Publisher struct {
 	cfg    Config
 	sarama *sarama.Config
@@ -80,6 +81,7 @@ func (p *Publisher) connected() (*kafka.Publisher, error) {
 			Brokers:               p.cfg.Brokers,
 			Marshaler:             marshaler{},
 			OverwriteSaramaConfig: p.sarama,
+			Tracer:                gathers{},
 		}, watermillLog(p.cfg.Logger))
 		if err != nil {
 			return nil, err
@@ -90,7 +92,8 @@ func (p *Publisher) connected() (*kafka.Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return made.(*kafka.Publisher), nil
+	inner, _ := made.(*kafka.Publisher) // it is what the function above gave
+	return inner, nil
 }
 
 // Close waits for what is being published and closes the connection.

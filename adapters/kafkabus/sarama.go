@@ -69,6 +69,18 @@ func (c Config) saramaConfig() (*sarama.Config, error) {
 	return s, nil
 }
 
+// consumerConfig is for a member of a consumer group. Whoever joins one waits for an answer until its
+// slowest member has let go: with the default of 30 s it would hang up before that, and begin the
+// rebalance again.
+func (c Config) consumerConfig() (*sarama.Config, error) {
+	s, err := c.saramaConfig()
+	if err != nil {
+		return nil, err
+	}
+	s.Net.ReadTimeout = rebalanceTimeout + 5*time.Second
+	return s, nil
+}
+
 func (s Security) apply(cfg *sarama.Config) error {
 	if s.tls() {
 		cfg.Net.TLS.Enable = true

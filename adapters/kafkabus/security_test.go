@@ -32,7 +32,7 @@ func TestEveryMechanismLetsTheRightPasswordInAndNoOther(t *testing.T) {
 			if err := publisher(t, cfg).Publish(name, order("ord_1", "x")); err != nil {
 				t.Fatal(err)
 			}
-			next(t, subscribe(t, subscriber(t, cfg, "g."+name), name)).Ack()
+			next(t, subscribe(t, subscribers("windowed")(t, cfg, "g."+name), name)).Ack()
 
 			cfg.Security.Password = "weir"
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)

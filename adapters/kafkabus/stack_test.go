@@ -36,6 +36,43 @@ func onEachBroker(t *testing.T, promise func(t *testing.T, cfg kafkabus.Config))
 	})
 }
 
+// member is either of our subscribers.
+type member interface {
+	message.Subscriber
+	Joined() <-chan struct{}
+}
+
+// members makes each of them, by the name in KAFKA_SUBSCRIBER.
+var members = map[string]func(cfg kafkabus.Config, group string) (member, error){
+	"plain":    func(cfg kafkabus.Config, group string) (member, error) { return kafkabus.NewSubscriber(cfg, group) },
+	"windowed": func(cfg kafkabus.Config, group string) (member, error) { return kafkabus.NewWindowed(cfg, group) },
+}
+
+type newMember func(t *testing.T, cfg kafkabus.Config, group string) member
+
+// onEachSubscriber runs a promise that both subscribers keep, against every broker.
+func onEachSubscriber(t *testing.T, promise func(t *testing.T, cfg kafkabus.Config, subscriber newMember)) {
+	t.Helper()
+	for name := range members {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) { promise(t, cfg, subscribers(name)) })
+		})
+	}
+}
+
+func subscribers(name string) newMember {
+	return func(t *testing.T, cfg kafkabus.Config, group string) member {
+		t.Helper()
+		s, err := members[name](cfg, group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	}
+}
+
 func fakeKafka(t *testing.T, opts ...kfake.Opt) []string {
 	t.Helper()
 	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)
@@ -88,17 +125,7 @@ func publisher(t *testing.T, cfg kafkabus.Config) *kafkabus.Publisher {
 	return p
 }
 
-func subscriber(t *testing.T, cfg kafkabus.Config, group string) *kafkabus.Subscriber {
-	t.Helper()
-	s, err := kafkabus.NewSubscriber(cfg, group)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s
-}
-
-func subscribe(t *testing.T, s *kafkabus.Subscriber, topic string) <-chan *message.Message {
+func subscribe(t *testing.T, s member, topic string) <-chan *message.Message {
 	t.Helper()
 	in, err := s.Subscribe(t.Context(), topic)
 	if err != nil {

@@ -49,17 +49,24 @@ type stream struct {
 // NewSubscriber checks the settings and fails with fault.Invalid. The group is one topic's group
 // of one service, "<service>.<topic>": topics that share a group disturb each other's rebalances.
 func NewSubscriber(cfg Config, group string) (*Subscriber, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	if group == "" {
-		return nil, fault.New(fault.Invalid, "invalid_setting", "a subscriber needs a consumer group")
-	}
-	cfg = cfg.withDefaults()
-	if _, err := cfg.saramaConfig(); err != nil {
+	cfg, err := cfg.forGroup(group)
+	if err != nil {
 		return nil, err
 	}
 	return &Subscriber{cfg: cfg, group: group, closing: make(chan struct{}), joined: make(chan struct{})}, nil
+}
+
+// forGroup checks what a member of a consumer group needs. It fails with fault.Invalid.
+func (c Config) forGroup(group string) (Config, error) {
+	if err := c.Validate(); err != nil {
+		return c, err
+	}
+	if group == "" {
+		return c, fault.New(fault.Invalid, "invalid_setting", "a subscriber needs a consumer group")
+	}
+	c = c.withDefaults()
+	_, err := c.consumerConfig()
+	return c, err
 }
 
 // Joined is closed when the group has let this member in for the first time: from then on what is
@@ -76,13 +83,10 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if s.closed {
 		return nil, ErrClosed
 	}
-	settings, err := s.cfg.saramaConfig() // one each: the balance strategy in it has a state
+	settings, err := s.cfg.consumerConfig() // one each: the balance strategy in it has a state
 	if err != nil {
 		return nil, err
 	}
-	// Whoever joins a group waits for an answer until its slowest member has let go. With the
-	// default of 30 s it would hang up before that, and begin the rebalance again.
-	settings.Net.ReadTimeout = rebalanceTimeout + 5*time.Second
 	fence := newFence(s.join)
 	inner, err := kafka.NewSubscriber(kafka.SubscriberConfig{
 		Brokers:               s.cfg.Brokers,
@@ -139,7 +143,7 @@ func (s *Subscriber) open(ctx context.Context, st *stream, topic string) <-chan 
 // taken any more stays unacknowledged and comes again.
 func (s *Subscriber) forward(ctx context.Context, st *stream, topic string, in <-chan *message.Message, out chan<- *message.Message) {
 	for msg := range in {
-		msg.SetContext(withTopic(st.fence.guard(msg.Context(), topic), topic))
+		msg.SetContext(withPlace(st.fence.guard(msg.Context(), topic), placeOf(msg.Context(), topic)))
 		select {
 		case out <- msg:
 		case <-s.closing:

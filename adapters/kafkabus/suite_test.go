@@ -15,13 +15,21 @@ import (
 // TestTheBusKeepsWatermillsPromises runs Watermill's own suite for publishers and subscribers.
 func TestTheBusKeepsWatermillsPromises(t *testing.T) {
 	t.Parallel()
-	cfg := kafkabus.Config{Brokers: fakeKafka(t), Partitions: 3, Logger: testLog(t)}
+	for name := range members {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) { suite(t, cfg, name) })
+		})
+	}
+}
+
+func suite(t *testing.T, cfg kafkabus.Config, name string) {
 	withGroup := func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
 		p, err := kafkabus.NewPublisher(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return p, &perTopic{cfg: cfg, group: group, admin: admin(t, cfg)}
+		return p, &perTopic{cfg: cfg, make: members[name], group: group, admin: admin(t, cfg)}
 	}
 	tests.TestPubSub(t, tests.Features{
 		ConsumerGroups: true,
@@ -34,16 +42,17 @@ func TestTheBusKeepsWatermillsPromises(t *testing.T) {
 // one group that read different topics wait for each other in every rebalance.
 type perTopic struct {
 	cfg   kafkabus.Config
+	make  func(cfg kafkabus.Config, group string) (member, error)
 	group string
 	admin *kafkabus.Admin
 
 	mu   sync.Mutex
-	open []*kafkabus.Subscriber
+	open []member
 }
 
 // Subscribe implements message.Subscriber.
 func (p *perTopic) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	s, err := kafkabus.NewSubscriber(p.cfg, p.group+"."+topic)
+	s, err := p.make(p.cfg, p.group+"."+topic)
 	if err != nil {
 		return nil, err
 	}

@@ -49,6 +49,7 @@ type Cache struct {
 	client  *redis.Client
 	circuit *gobreaker.CircuitBreaker[[]byte]
 	writes  *writer
+	asking  chan struct{} // holds a token for every question that has no answer yet
 
 	replyTTL time.Duration
 	markTTL  time.Duration
@@ -81,6 +82,7 @@ func New(c Config) (*Cache, error) {
 	cache := &Cache{
 		client: client, circuit: newCircuit(c),
 		replyTTL: c.ReplyTTL, markTTL: c.MarkTTL, timeout: c.Timeout,
+		asking: make(chan struct{}, max(1, client.Options().PoolSize-1)), // one connection is for writing
 	}
 	cache.writes = startWriter(cache.send)
 	return cache, nil
@@ -118,8 +120,14 @@ func newCircuit(c Config) *gobreaker.CircuitBreaker[[]byte] {
 // composition root.
 func Quiet() { logging.Disable() }
 
-// get gives the value of a key; false when there is none or Redis does not say.
+// get gives the value of a key; false when there is none or Redis does not say. When every
+// connection is in use it is not asked: the database answers sooner than the queue in front of them,
+// and that queue says nothing about Redis.
 func (c *Cache) get(ctx context.Context, key string) ([]byte, bool) {
+	if !c.ask() {
+		return nil, false
+	}
+	defer func() { <-c.asking }()
 	value, err := c.circuit.Execute(func() ([]byte, error) {
 		ctx, cancel := context.WithTimeout(ctx, c.timeout)
 		defer cancel()
@@ -128,9 +136,23 @@ func (c *Cache) get(ctx context.Context, key string) ([]byte, bool) {
 	return value, err == nil
 }
 
-// exist says of each key whether Redis has it; of none when Redis does not say.
+// ask says whether there is a connection for a question, and takes it.
+func (c *Cache) ask() bool {
+	select {
+	case c.asking <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// exist says of each key whether Redis has it; of none when Redis does not say, as in get.
 func (c *Cache) exist(ctx context.Context, keys []string) []bool {
 	found := make([]bool, len(keys))
+	if !c.ask() {
+		return found
+	}
+	defer func() { <-c.asking }()
 	_, _ = c.circuit.Execute(func() ([]byte, error) {
 		ctx, cancel := context.WithTimeout(ctx, c.timeout)
 		defer cancel()

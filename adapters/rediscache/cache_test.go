@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -276,4 +277,40 @@ func mark(c *rediscache.Cache, consumer, messageID string) {
 
 func seen(ctx context.Context, c *rediscache.Cache, consumer, messageID string) bool {
 	return c.Seen(ctx, []messages.Cause{{Consumer: consumer, MessageID: messageID}})[0]
+}
+
+func TestMoreQuestionsThanConnectionsDoNotWaitAndAreNoOutage(t *testing.T) {
+	t.Parallel()
+	slow, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and does not answer
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = slow.Close() }()
+	opened := make(chan string, 100)
+	c := open(t, rediscache.Config{
+		Addr: slow.Addr().String(), Timeout: time.Hour, OnState: func(state string) { opened <- state },
+	})
+	const questions = 2000
+	answered := make(chan bool, questions)
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	for n := range questions {
+		go func() { answered <- seen(ctx, c, "g", fmt.Sprint(n)) }()
+	}
+	connections := 10 * runtime.GOMAXPROCS(0)
+	for n := range questions - connections {
+		select {
+		case known := <-answered:
+			if known {
+				t.Error("a message was seen by nobody")
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%d questions were answered, the others wait", n)
+		}
+	}
+	select {
+	case state := <-opened:
+		t.Errorf("Redis was taken to be away: %s", state)
+	default:
+	}
 }

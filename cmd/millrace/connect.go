@@ -52,7 +52,7 @@ func newStack(ctx context.Context, c *config.Config, logFormat, service string) 
 // configuration. Nothing is connected yet: what is away is waited for.
 func (s *stack) connect(c *config.Config) error {
 	logger := s.process.logger
-	s.kafka = kafkaConfig(c, logger)
+	s.kafka, s.subscriber = kafkaConfig(c, logger), subscriberOf(c.Kafka.Subscriber)
 	var err error
 	if s.publisher, err = kafkabus.NewPublisher(s.kafka); err != nil {
 		return err

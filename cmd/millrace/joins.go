@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"millrace/adapters/config"
 	"millrace/adapters/kafkabus"
 	"millrace/ports/httpapi"
 	"millrace/ports/messaging"
@@ -26,7 +29,21 @@ func joinsOf(service messaging.Service) *joins {
 	return j
 }
 
-func (j *joins) watch(group string, s *kafkabus.Subscriber) {
+// member is a member of a consumer group.
+type member interface {
+	message.Subscriber
+	Joined() <-chan struct{} // closed when the group has let it in
+}
+
+// subscriberOf gives the kind of member that KAFKA_SUBSCRIBER names.
+func subscriberOf(kind string) func(kafkabus.Config, string) (member, error) {
+	if kind == config.SubscriberPlain {
+		return func(c kafkabus.Config, group string) (member, error) { return kafkabus.NewSubscriber(c, group) }
+	}
+	return func(c kafkabus.Config, group string) (member, error) { return kafkabus.NewWindowed(c, group) }
+}
+
+func (j *joins) watch(group string, s member) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.groups[group] = s.Joined()

@@ -189,7 +189,7 @@ func (s *stack) consume(core *sqlstore.Core, metrics *telemetry.Metrics, service
 	s.process.consuming = append(s.process.consuming, part{"consumers of " + service.Name, func(ctx context.Context) error {
 		router, err := messaging.NewRouter(messaging.Config{
 			Subscriber: func(group string) (message.Subscriber, error) {
-				subscriber, err := kafkabus.NewSubscriber(s.kafkaFor(logger), group)
+				subscriber, err := s.subscriber(s.kafkaFor(logger), group)
 				if err == nil {
 					joins.watch(group, subscriber)
 				}

@@ -28,15 +28,16 @@ type stack struct {
 	logger  func(service string) *slog.Logger
 	started *started
 
-	openDB    func(ctx context.Context, schema string) (*sqldb.DB, error)
-	kafka     kafkabus.Config
-	publisher *kafkabus.Publisher
-	admin     *kafkabus.Admin
-	marks     sqlstore.Marks
-	replies   order.Replies
-	provider  func(*telemetry.Metrics) (payment.Provider, error)
-	mailer    func() (notification.Mailer, error)
-	mailbox   http.Handler // while the mail sink is ours
+	openDB     func(ctx context.Context, schema string) (*sqldb.DB, error)
+	kafka      kafkabus.Config
+	subscriber func(c kafkabus.Config, group string) (member, error)
+	publisher  *kafkabus.Publisher
+	admin      *kafkabus.Admin
+	marks      sqlstore.Marks
+	replies    order.Replies
+	provider   func(*telemetry.Metrics) (payment.Provider, error)
+	mailer     func() (notification.Mailer, error)
+	mailbox    http.Handler // while the mail sink is ours
 
 	urlOf     func(service string) string
 	listen    func(service string) (net.Listener, error)
