@@ -121,7 +121,8 @@ func TestABrokerThatLetsNobodyLookIsNoReasonToWait(t *testing.T) {
 		if !ok || asked.Resources[0].ResourceType != kmsg.ConfigResourceTypeTopic {
 			return nil, nil, false
 		}
-		answer := asked.ResponseKind().(*kmsg.DescribeConfigsResponse)
+		answer := kmsg.NewPtrDescribeConfigsResponse()
+		answer.Version = asked.Version
 		for _, r := range asked.Resources {
 			refused := kmsg.NewDescribeConfigsResponseResource()
 			refused.ResourceType, refused.ResourceName, refused.ErrorCode = r.ResourceType, r.ResourceName, kerr.TopicAuthorizationFailed.Code

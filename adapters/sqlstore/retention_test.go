@@ -53,41 +53,51 @@ func TestPurgesFindOldRowsByIndex(t *testing.T) {
 	adaptertest.EachDatabase(t, "orders", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
 		db := open(t)
 		for _, a := range []aging{inboxRows, idempotencyRows} {
-			explain := "EXPLAIN "
-			if db.Dialect == sqldb.SQLite {
-				explain = "EXPLAIN QUERY PLAN "
-			}
-			tx, err := db.BeginTxx(t.Context(), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if db.Dialect == sqldb.Postgres { // an empty table is read as a whole otherwise
-				if _, err := tx.ExecContext(t.Context(), "SET LOCAL enable_seqscan = off"); err != nil {
-					t.Fatal(err)
-				}
-			}
-			rows, err := tx.QueryxContext(t.Context(), tx.Rebind(explain+a.query(db.Dialect)), 0, 1)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = rows.Close() }()
-			var plan strings.Builder
-			for rows.Next() {
-				line, err := rows.SliceScan()
-				if err != nil {
-					t.Fatal(err)
-				}
-				fmt.Fprintln(&plan, line[len(line)-1])
-			}
-			_ = rows.Close()
-			_ = tx.Rollback()
+			plan := planOf(t, db, a.query(db.Dialect))
 			want := "Index Cond: (" + a.column + " <"
 			if db.Dialect == sqldb.SQLite {
 				want = "INDEX " + a.table + "_" + a.column + " (" + a.column + "<?)"
 			}
-			if !strings.Contains(plan.String(), want) {
-				t.Errorf("%s is not found by its index:\n%s", a.table, &plan)
+			if !strings.Contains(plan, want) {
+				t.Errorf("%s is not found by its index:\n%s", a.table, plan)
 			}
 		}
 	})
+}
+
+// planOf is how the database would run a query with a time and a limit.
+func planOf(t *testing.T, db *sqldb.DB, query string) string {
+	t.Helper()
+	explain, columns := "EXPLAIN QUERY PLAN ", 4
+	tx, err := db.BeginTxx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if db.Dialect == sqldb.Postgres {
+		explain, columns = "EXPLAIN ", 1
+		if _, err := tx.ExecContext(t.Context(), "SET LOCAL enable_seqscan = off"); err != nil { // an empty table is read as a whole otherwise
+			t.Fatal(err)
+		}
+	}
+	rows, err := tx.QueryContext(t.Context(), tx.Rebind(explain+query), 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var plan strings.Builder
+	for rows.Next() {
+		line, into := make([]string, columns), make([]any, columns)
+		for i := range line {
+			into[i] = &line[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(&plan, line[columns-1])
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan.String()
 }
