@@ -24,7 +24,10 @@ var (
 		"?", "?", "?", "?", "?", "?", "?", "?", "{plus}", "?", "?")
 	// letterSettled ends the dead letter of an act that was refused before, and is done now.
 	letterSettled = update("dead_letters", "state = 'done', version = dead_letters.version + 1",
-		"dead_letters.id = v.column1 AND dead_letters.state = 'redriving'", "TEXT")
+		"dead_letters.id = v.column1 AND dead_letters.state = 'redriving'", "TEXT").mayMiss()
+	// actLog is letterLog for the letter of an act, whose version is not known here.
+	actLog = insert("dead_letter_log", "letter_id, version, at, act, actor, reason", "ON CONFLICT DO NOTHING",
+		"?", "(SELECT version FROM dead_letters WHERE id = ?)", "?", "?", "''", "?")
 	// refusedLetter is the dead letter of an act. One that is refused again goes back to waiting.
 	refusedLetter = insert("dead_letters", `id, message_id, order_id, service, consumer, handler, type, topic, partition_no,
 		offset_no, payload, headers, reason, error, attempts, first_at, last_at`,
@@ -54,6 +57,7 @@ func (u *unit) settle(in intent.Intent) {
 	u.stage(intentDone, in.ID, in.Version, u.now)
 	if in.Buried > 0 && !u.ruled {
 		u.stage(letterSettled, in.ID)
+		u.stage(actLog, in.ID, in.ID, u.now, "took effect", "")
 	}
 }
 
@@ -140,6 +144,7 @@ func (s *Intents) Bury(ctx context.Context, in intent.Intent, cause error) error
 		}
 		u.stage(refusedLetter, d.ID, d.MessageID, d.OrderID, d.Service, d.Consumer, d.Handler, d.Type, d.Topic, 0,
 			0, d.Payload, jsonText(d.Headers), d.Reason, d.Error, d.Attempts, u.now, u.now)
+		u.stage(actLog, d.ID, d.ID, u.now, "refused", d.Reason)
 		u.copyOut(d, messages.DerivedID(d.ID, "dead_letter", in.Version))
 		return nil
 	})

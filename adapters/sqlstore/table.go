@@ -39,6 +39,12 @@ func (t *table) mustTakeEffect() *table {
 	return t
 }
 
+// mayMiss lets rows change nothing.
+func (t *table) mayMiss() *table {
+	t.every = false
+	return t
+}
+
 // update makes a table whose rows are updated by set: what is written and where, in terms of v,
 // whose columns are column1, column2 and so on, each of the given SQL type.
 func update(name, set, where string, types ...string) *table {
