@@ -39,6 +39,7 @@ func (u *unit) lockOrder(consumer, orderID string) error {
 // claimRedriven claims the inbox row of a message that was sent again back for it. A letter that has
 // moved on since it was sent, or that somebody else has handled, makes it a duplicate.
 func (u *unit) claimRedriven(r messages.Redrive) error {
+	u.left = true // a copy that comes too late says nothing about whether the message was handled
 	if err := u.lockOrder(u.cause.Consumer, u.cause.CorrelationID); err != nil {
 		return fmt.Errorf("redrive: %w", err)
 	}
@@ -52,6 +53,7 @@ func (u *unit) claimRedriven(r messages.Redrive) error {
 	if err != nil || n == 0 {
 		return cmp.Or(err, errDuplicate)
 	}
+	u.left = false
 	u.log(r.LetterID, r.Version+1, "took effect", "", "")
 	return nil
 }

@@ -479,6 +479,12 @@ func TestWhatWasNotHandledIsNotMarkedAndARedriveAsksNoMarks(t *testing.T) {
 		if len(marks.keys) != 0 {
 			t.Errorf("marked are %v", marks.keys)
 		}
+		l.redrive(t, "m1")
+		stale := l.outbox(t, messages.RedriveTopic("test"), 0)[0]
+		l.resend(t)
+		if got := l.redeliver(t, stale); got != "m1 duplicate" || len(marks.keys) != 0 {
+			t.Errorf("a late copy was %s, marked are %v", got, marks.keys)
+		}
 		marks.keys[group+"m1"] = true // by whatever mistake
 		l.refuse("m1", false)
 		l.redrive(t, "m1")
