@@ -2,8 +2,8 @@ package audit
 
 import "millrace/app/audit"
 
-// inbox: no consumer has a message twice, what is parked is kept, and no saga took a message that has no row. That none took one
-// twice is checked in journals.
+// inbox: no consumer has a message twice, what is parked is kept, and no saga took a message that has no
+// row. That none took one twice is checked in journals.
 func (p *pass) inbox() error {
 	f := p.found.of(audit.InboxUnique)
 	for _, s := range []*snapshot{p.ordering, p.payments, p.inventory, p.notifications} {

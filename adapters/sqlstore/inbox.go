@@ -180,7 +180,7 @@ func (b *batch) claimSpecial(m *member) ([]*member, error) {
 		err = u.claimRedriven(*m.cause.Redrive)
 	}
 	if errors.Is(err, errDuplicate) {
-		m.duplicate = true
+		m.duplicate, m.left = true, true // a copy that comes too late says nothing about whether it was handled
 		return nil, nil
 	}
 	if err != nil {

@@ -23,7 +23,10 @@ var (
 		writes("due_at", "{plus}").tells(1)
 	// letterSettled ends the dead letter of an act that was refused before, and is done now.
 	letterSettled = update("dead_letters", "state = 'done', version = dead_letters.version + 1",
-		"dead_letters.id = v.id AND dead_letters.state = 'redriving'", "id text")
+		"dead_letters.id = v.id AND dead_letters.state = 'redriving'", "id text").mayMiss()
+	// actLog is letterLog for the letter of an act, whose version is not known here.
+	actLog = insert("dead_letter_log", "letter_id text, version text, at timestamptz, act text, actor text, reason text", "ON CONFLICT DO NOTHING").
+		writes("version", "(SELECT d.version FROM dead_letters d WHERE d.id = ?)").afterwards()
 	// refusedLetter is the dead letter of an act. One that is refused again goes back to waiting.
 	refusedLetter = insert("dead_letters", `id text, message_id text, order_id text, service text, consumer text, handler text,
 		type text, topic text, partition_no integer, offset_no bigint, payload bytea, headers text, reason text, error text,
@@ -50,6 +53,7 @@ func (u *unit) settle(in intent.Intent) {
 	u.stage(intentDone, in.ID, in.Version, u.now)
 	if in.Buried > 0 && !u.ruled {
 		u.stage(letterSettled, in.ID)
+		u.stage(actLog, in.ID, in.ID, u.now, "took effect", "", "")
 	}
 }
 
@@ -136,6 +140,7 @@ func (s *Intents) Bury(ctx context.Context, in intent.Intent, cause error) error
 		}
 		u.stage(refusedLetter, d.ID, d.MessageID, d.OrderID, d.Service, d.Consumer, d.Handler, d.Type, d.Topic, 0,
 			0, d.Payload, jsonText(d.Headers), d.Reason, d.Error, d.Attempts, u.now, u.now)
+		u.stage(actLog, d.ID, d.ID, u.now, "refused", "", d.Reason)
 		u.copyOut(d, messages.DerivedID(d.ID, "dead_letter", in.Version))
 		return nil
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,6 +140,13 @@ func TestARefusedActIsTriedAgainAndItsLetterEndsWithIt(t *testing.T) {
 		if err != nil || !p["ord_1:refund"].Handled || p["ord_1:refund"].Redrives != 2 {
 			t.Errorf("it is %+v, %v", p, err)
 		}
+		var acts []string
+		for _, line := range r.letter(t).Log {
+			acts = append(acts, line.Act)
+		}
+		if got := strings.Join(acts, ", "); got != "refused, redrive, refused, redrive, took effect" {
+			t.Errorf("its history is %s", got)
+		}
 	})
 }
 
@@ -172,7 +180,7 @@ func TestAnOperatorSettlesARefusedRefundInOneTransaction(t *testing.T) {
 			t.Errorf("the world was told %s", payload)
 		}
 		w := r.letter(t)
-		if w.State != "settled" || w.Version != 2 || len(w.Log) != 1 || w.Log[0].Act != "settle refunded" || w.Log[0].Actor != "maya" {
+		if w.State != "settled" || w.Version != 2 || len(w.Log) != 2 || w.Log[0].Act != "refused" || w.Log[1].Act != "settle refunded" || w.Log[1].Actor != "maya" {
 			t.Errorf("the letter is %+v", w)
 		}
 	})

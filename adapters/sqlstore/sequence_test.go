@@ -484,6 +484,12 @@ func TestWhatWasNotHandledIsNotMarkedAndARedriveAsksNoMarks(t *testing.T) {
 		if len(marks.keys) != 0 {
 			t.Errorf("marked are %v", marks.keys)
 		}
+		l.redrive(t, "m1")
+		stale := l.outbox(t, messages.RedriveTopic("test"), 0)[0]
+		l.resend(t)
+		if got := l.redeliver(t, stale); got != "m1 duplicate" || len(marks.keys) != 0 {
+			t.Errorf("a late copy was %s, marked are %v", got, marks.keys)
+		}
 		marks.keys[consumers+"m1"] = true // by whatever mistake
 		l.refuse("m1", false)
 		l.redrive(t, "m1")
@@ -635,5 +641,36 @@ func TestLettersAreChosenByEveryWordOfAFilter(t *testing.T) {
 		if _, err := l.letters.Show(t.Context(), "nobody"); !errors.Is(err, deadletters.ErrNoLetter) {
 			t.Errorf("a letter that is not there: %v", err)
 		}
+	})
+}
+
+func TestOneRedriveDeliveredManyTimesAtOnceHasOneEffect(t *testing.T) {
+	t.Parallel()
+	eachLine(t, func(t *testing.T, l *line) {
+		l.refuse("m1", true)
+		l.want(t, "dead", "ord_1", "m1")
+		l.want(t, "parked", "ord_1", "m2")
+		l.refuse("m1", false)
+		l.redrive(t, "m1")
+		row := l.outbox(t, messages.RedriveTopic("test"), 0)[0]
+		outcomes := make(chan string, 10)
+		var all sync.WaitGroup
+		for range cap(outcomes) {
+			all.Go(func() { outcomes <- l.redeliver(t, row) })
+		}
+		all.Wait()
+		close(outcomes)
+		counted := map[string]int{}
+		for o := range outcomes {
+			counted[o]++
+		}
+		if counted["m1 done"] != 1 || counted["m1 duplicate"] != cap(outcomes)-1 {
+			t.Errorf("outcomes %v", counted)
+		}
+		l.sent = row.Seq
+		if got := l.resend(t); !slices.Equal(got, []string{"m2 done"}) {
+			t.Errorf("sent again: %v", got)
+		}
+		l.settled(t, 2)
 	})
 }

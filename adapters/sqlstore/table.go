@@ -31,12 +31,14 @@ type table struct {
 	text string // PostgreSQL's, made once
 }
 
+// verb orders the statements of a transaction: what is new comes before what changes it.
 type verb int
 
 const (
 	inserts verb = iota
 	updates
 	removes
+	notes
 )
 
 // column is a name, an SQL type of PostgreSQL, and what is written: "?", or an expression around
@@ -109,6 +111,18 @@ func (t *table) mustTakeEffect() *table {
 // write a row twice.
 func (t *table) last() *table {
 	t.keyed = true
+	return t
+}
+
+// mayMiss lets rows change nothing.
+func (t *table) mayMiss() *table {
+	t.every = false
+	return t
+}
+
+// afterwards makes the statement the last of its transaction: it reads what the others have written.
+func (t *table) afterwards() *table {
+	t.verb = notes
 	return t
 }
 

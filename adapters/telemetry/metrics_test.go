@@ -1,6 +1,7 @@
 package telemetry_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"slices"
@@ -184,7 +185,7 @@ func TestAnActThatIsRefusedForGoodCountsAsADeadLetter(t *testing.T) {
 		m.IntentAttempted("refund", outcome, time.Millisecond)
 	}
 	w := httptest.NewRecorder()
-	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	if text := w.Body.String(); !strings.Contains(text, "\ndead_letters_total{handler=\"intent_refund\"} 1\n") {
 		t.Errorf("it is not counted in\n%s", text)
 	}

@@ -266,8 +266,8 @@ func (q *queue) watch(behind []Letter) {
 // moving says whether something of the queue is on its way, and may clear the front.
 func (w *work) moving(q *queue) bool {
 	return q.blocked == "" && slices.ContainsFunc(q.parked, func(i Item) bool {
-		state := w.now[i.ID].State
-		return state == "" || state == Redriving || state == Parked
+		p := w.now[i.ID]
+		return p.State == "" || p.State == Redriving || p.State == Parked && !p.Blocked
 	})
 }
 

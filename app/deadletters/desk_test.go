@@ -268,6 +268,23 @@ func TestALetterBehindOneThatIsNotPlannedIsSkipped(t *testing.T) {
 	})
 }
 
+func TestAnUnplannedLetterInBetweenStopsWhatIsBehindItAtOnce(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.add("a2", "a", "to come")
+		s.add("a3", "a", "parked")
+		s.add("a4", "a", "waiting")
+		p := s.plan(t, deadletters.ActRedrive, "")
+		s.find("a2").State = "waiting"
+		begin := time.Now()
+		want(t, s.apply(t, p), "a1 VERIFIED, a3 SKIPPED parked, a4 SKIPPED")
+		if took := time.Since(begin); took > 2*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
 func TestWhatIsNotHandledInTimeIsUnderWayAndHeardOfLater(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {

@@ -68,7 +68,7 @@ func TestEveryCodeThatAServiceCanGiveHasAPage(t *testing.T) {
 		}
 	}
 	for code, where := range codes {
-		if code == "schema_version" || code == "order_held" { // stop the start, or a timer: no request ever sees them
+		if code == "schema_version" || code == "order_held" { // stops the start, and a consumer: no request ever sees them
 			continue
 		}
 		if r := ask(t, h, get("/problems/"+code)); r.StatusCode != http.StatusOK {

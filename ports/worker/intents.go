@@ -21,8 +21,8 @@ type Store interface {
 	Claim(ctx context.Context, n int) ([]intent.Intent, error)
 	// Postpone makes an intent due again after a while. It does nothing when its Version has moved.
 	Postpone(ctx context.Context, in intent.Intent, after time.Duration, cause error) error
-	// Bury ends an intent that can never be carried out; an operator has to look. It does nothing
-	// when its Version has moved.
+	// Bury ends an intent that can never be carried out, and makes it a dead letter: an operator has to
+	// look. It does nothing when its Version has moved.
 	Bury(ctx context.Context, in intent.Intent, cause error) error
 	// Committed gives the intents that a commit of this process has just written, leased to it
 	// (Version 1, Attempts 1). A sender never waits: what does not fit is left to Claim.

@@ -65,11 +65,11 @@ func TestTheRealStack(t *testing.T) {
 	t.Run("without PostgreSQL nothing is half done", func(t *testing.T) { postgresAway(t, s, around) })
 	t.Run("time-outs undo what was done", func(t *testing.T) { timeouts(t, s) })
 	t.Run("no accepted order is lost when everything is killed", func(t *testing.T) { killedUnderLoad(t, s) })
-	t.Run("dead letters go on in their sequence", func(t *testing.T) { deadLettersGoOn(t, s) })
 	t.Run("a provider that answers late ends in a refund", func(t *testing.T) { latePayment(t, s, late) })
 	t.Run("the books balance", s.settled)
 	t.Run("garbage becomes dead letters and stops nobody", func(t *testing.T) { garbage(t, s) })
 	t.Run("the books balance after garbage", s.balanced)
+	t.Run("dead letters go on in their sequence", func(t *testing.T) { deadLettersGoOn(t, s) })
 	t.Run("it ends when it is told to", s.terminate)
 }
 
