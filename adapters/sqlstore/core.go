@@ -35,7 +35,8 @@ type Marks interface {
 // Config is what every store needs.
 type Config struct {
 	DB       *sqldb.DB
-	Service  string // the producer in headers
+	Circuit  *sqldb.Circuit // in front of DB; nil for none
+	Service  string         // the producer in headers
 	Outbox   *outbox.Writer
 	Wake     func() // called after a commit that wrote outbox rows; never blocks
 	Marks    Marks  // nil for none
@@ -68,7 +69,11 @@ func (c *Core) do(ctx context.Context, fn func(*unit) error) error {
 		return nil
 	}
 	for n := 1; ; n++ {
-		u, err := c.once(ctx, cause, fn)
+		var u *unit
+		err := c.Circuit.Guard(ctx, func() (err error) {
+			u, err = c.once(ctx, cause, fn)
+			return err
+		})
 		switch {
 		case errors.Is(err, errDuplicate):
 			c.Observer.Duplicate(cause.Handler)

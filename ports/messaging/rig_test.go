@@ -191,14 +191,16 @@ func (l *letters) all() []messages.DeadLetter {
 type observer struct {
 	mu       sync.Mutex
 	outcomes []string // "handler outcome"
+	took     []time.Duration
 	unknown  []string
 	dead     []string
 }
 
-func (o *observer) Handled(handler, outcome string, _ time.Duration) {
+func (o *observer) Handled(handler, outcome string, took time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.outcomes = append(o.outcomes, handler+" "+outcome)
+	o.took = append(o.took, took)
 }
 
 func (o *observer) DeadLettered(handler string) {
