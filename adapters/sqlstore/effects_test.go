@@ -4,13 +4,20 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"millrace/adapters/adaptertest"
 	"millrace/adapters/sqldb"
+	inventoryapp "millrace/app/inventory"
 	"millrace/app/messages"
 	paymentapp "millrace/app/payment"
 	"millrace/domain/intent"
+	"millrace/domain/inventory"
+	"millrace/domain/order"
+	"millrace/sagas/engine"
+	saga "millrace/sagas/order"
 )
 
 // noted is a cache of marks that tells what was in the database when it was asked to mark.
@@ -105,4 +112,88 @@ func TestAnActThatWasIntendedBeforeIsNotHandedOverAgain(t *testing.T) {
 			t.Errorf("it was handed to the worker %d times", n)
 		}
 	})
+}
+
+// Whoever decides holds the order's row, so two decisions do not meet. Should they ever, the second
+// is refused and made again on what the first has left.
+func TestASagaIsNotSavedOverADecisionThatItDidNotSee(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "orders", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		core := newCore(open(t))
+		answer, err := newPlace(t, core).Handle(t.Context(), wish)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sagas := NewSagas(core)
+		var seen engine.Instance // by both
+		if err := sagas.Do(t.Context(), func(tx engine.Tx) error {
+			found, err := tx.Sagas(t.Context(), answer.OrderID)
+			if err == nil {
+				seen = *found[answer.OrderID]
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		save := func(reason string) error {
+			i := seen
+			i.State.Step, i.State.Reason, i.EnteredAt = saga.AwaitingPayment, reason, i.PlacedAt
+			i.Definition, i.State.Status, i.Version = saga.Version, order.Processing, seen.Version+1
+			return sagas.Do(t.Context(), func(tx engine.Tx) error {
+				tx.Keep(&i)
+				return nil
+			})
+		}
+		if err := save("first"); err != nil {
+			t.Fatal(err)
+		}
+		if err := save("second"); !errors.Is(err, ErrStale) {
+			t.Errorf("a decision that did not see the first was saved: %v", err)
+		}
+		if n := count(t, core.DB, "SELECT count(*) FROM orders WHERE reason = 'first'"); n != 1 {
+			t.Error("the first decision was overwritten")
+		}
+	})
+}
+
+// Between looking at the stock and taking of it nobody else may look.
+func TestWhoeverLooksAtTheShelfHoldsIt(t *testing.T) {
+	t.Parallel()
+	db := realPostgres(t, "inventory")
+	store := NewInventory(newCore(db))
+	seedStock(t, store, "SKU-LAST", 1)
+	reserve := inventoryapp.NewReserveStock(store)
+	wants := func(id string) error {
+		ctx := messages.WithCause(t.Context(), messages.Cause{Consumer: "c", MessageID: id})
+		return reserve.Handle(ctx, &messages.PaymentSucceeded{OrderID: id, Items: []messages.Quantity{{SKU: "SKU-LAST", Qty: 1}}})
+	}
+	rival := make(chan error, 1)
+	var once sync.Once
+	err := store.Do(t.Context(), func(tx inventoryapp.Tx) error {
+		shelf, err := tx.Shelf(t.Context(), "ord_a", []string{"SKU-LAST"})
+		if err != nil {
+			return err
+		}
+		once.Do(func() {
+			go func() { rival <- wants("ord_b") }()
+			for deadline := time.Now().Add(10 * time.Second); len(rival) == 0; {
+				if count(t, db, "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.query LIKE '%FROM stock%'") > 0 {
+					return // it waits for us
+				}
+				if time.Now().After(deadline) {
+					t.Error("the rival neither waits nor ends")
+					return
+				}
+			}
+		})
+		shelf.Reserve([]inventory.Line{{SKU: "SKU-LAST", Qty: 1}})
+		tx.Keep(shelf)
+		return nil
+	})
+	if err := errors.Join(err, <-rival); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, db, "SELECT count(*) FROM reservations WHERE state = 'held'"); n != 1 {
+		t.Errorf("%d orders hold the last item", n)
+	}
 }

@@ -128,21 +128,23 @@ func TestAPaymentSurvivesDeathAtEveryPoint(t *testing.T) {
 	}
 	undo := &messages.RefundPayment{OrderID: orderID, Reason: messages.ReasonCancelledByUser}
 	for name, c := range map[string]struct {
-		before []messages.Message // handled and settled by a process that lives
+		before []messages.Message // handled by an earlier process
+		until  int                // the point at which that one died; 0 for one that settled all
 		arrive []messages.Message // by the one that dies
 		ends   []fate
 	}{
-		"a charge":                            {nil, []messages.Message{created("pm_card_ok")}, []fate{{"captured", 1, 0, 1, 0, 0}}},
-		"a charge that is declined":           {nil, []messages.Message{created("pm_card_declined")}, []fate{{"declined", 0, 0, 0, 1, 0}}},
-		"a charge whose answer never comes":   {nil, []messages.Message{created("pm_card_timeout")}, []fate{{"captured", 1, 0, 1, 0, 0}}},
-		"a charge that is pending for a time": {nil, []messages.Message{created("pm_card_late")}, []fate{{"captured", 1, 0, 1, 0, 0}}},
-		"a refund":                            {[]messages.Message{created("pm_card_ok")}, []messages.Message{undo}, []fate{{"refunded", 1, 1, 1, 0, 1}}},
-		"a charge that is undone at once": {nil, []messages.Message{created("pm_card_ok"), undo}, []fate{
+		"a charge":                            {nil, 0, []messages.Message{created("pm_card_ok")}, []fate{{"captured", 1, 0, 1, 0, 0}}},
+		"a charge that is declined":           {nil, 0, []messages.Message{created("pm_card_declined")}, []fate{{"declined", 0, 0, 0, 1, 0}}},
+		"a charge whose answer never comes":   {nil, 0, []messages.Message{created("pm_card_timeout")}, []fate{{"captured", 1, 0, 1, 0, 0}}},
+		"a charge that is pending for a time": {nil, 0, []messages.Message{created("pm_card_late")}, []fate{{"captured", 1, 0, 1, 0, 0}}},
+		"a refund":                            {[]messages.Message{created("pm_card_ok")}, 0, []messages.Message{undo}, []fate{{"refunded", 1, 1, 1, 0, 1}}},
+		"a charge that is undone at once": {nil, 0, []messages.Message{created("pm_card_ok"), undo}, []fate{
 			{"voided", 0, 0, 0, 0, 1}, {"refunded", 1, 1, 0, 0, 1},
 		}},
-		"a pending charge that is undone": {nil, []messages.Message{created("pm_card_late"), undo}, []fate{
-			{"voided", 0, 0, 0, 0, 1}, {"refunded", 1, 1, 0, 0, 1},
-		}},
+		// The provider has the charge, and will make it: the void comes too late, and then the success.
+		"a pending charge that is undone": {
+			[]messages.Message{created("pm_card_late")}, 3, []messages.Message{undo}, []fate{{"refunded", 1, 1, 0, 0, 1}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -151,10 +153,14 @@ func TestAPaymentSurvivesDeathAtEveryPoint(t *testing.T) {
 				for n := 1; ; n++ {
 					s := newTill(t, open(t))
 					if c.before != nil {
-						s.live(t, aliveUntil(0), false, c.before...)
+						earlier := aliveUntil(c.until)
+						s.live(t, earlier, false, c.before...)
+						if c.until > 0 && earlier.death() != "after capture" {
+							t.Fatalf("the earlier process died %q", earlier.death())
+						}
 					}
 					first := aliveUntil(n)
-					s.live(t, first, false, c.arrive...)
+					s.live(t, first, c.until > 0, c.arrive...)
 					if first.death() != "" {
 						points[first.death()] = true
 						s.live(t, aliveUntil(0), true)
