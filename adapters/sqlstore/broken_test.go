@@ -77,7 +77,11 @@ func (d *deed) do(ctx context.Context, inside func(tx *paymentTx) error) error {
 		}
 		tx.Keep(p)
 		if inside != nil {
-			if err := inside(tx.(*paymentTx)); err != nil {
+			mine, ok := tx.(*paymentTx)
+			if !ok {
+				return errors.New("another transaction")
+			}
+			if err := inside(mine); err != nil {
 				return err
 			}
 		}

@@ -223,14 +223,14 @@ func (p *process) until(t *testing.T, what string, holds func() bool) {
 
 type nobody struct{}
 
-func (nobody) Duplicate(string)                                 {}
-func (nobody) CommitBatch(int)                                  {}
-func (nobody) PaymentFailed(string)                             {}
-func (nobody) IntentAttempted(string, string, time.Duration)    {}
-func (nobody) OrderCompleted(string, string, time.Duration)     {}
-func (nobody) Handled(handler, outcome string, _ time.Duration) {}
-func (nobody) DeadLettered(string)                              {}
-func (nobody) Unknown(string, string)                           {}
+func (nobody) Duplicate(string)                              {}
+func (nobody) CommitBatch(int)                               {}
+func (nobody) PaymentFailed(string)                          {}
+func (nobody) IntentAttempted(string, string, time.Duration) {}
+func (nobody) OrderCompleted(string, string, time.Duration)  {}
+func (nobody) Handled(string, string, time.Duration)         {}
+func (nobody) DeadLettered(string)                           {}
+func (nobody) Unknown(string, string)                        {}
 
 func coreOn(db *sqldb.DB, service string) *sqlstore.Core {
 	logger := slog.New(slog.DiscardHandler)
