@@ -57,7 +57,7 @@ func TestWhileTheDatabaseIsAwayNoHandlerIsStartedAndNoAttemptIsUsedUp(t *testing
 		p := r.put(messages.PaymentEvents, good(t, paid))
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
-		if attempts != 0 || len(r.seen.outcomes) != 0 {
+		if attempts != 0 || len(r.seen.ended()) != 0 {
 			t.Fatalf("%d attempts and outcomes %v while the circuit was open", attempts, r.seen.outcomes)
 		}
 		close(g.open)
@@ -104,13 +104,13 @@ func TestTheWaitForADatabaseEndsWhenThePartitionIsLost(t *testing.T) {
 		begin := time.Now()
 		p.lose()
 		synctest.Wait()
-		if !slices.Equal(r.seen.outcomes, []string{"reserve_stock again"}) || time.Since(begin) != 0 {
-			t.Errorf("after %s the outcomes are %v", time.Since(begin), r.seen.outcomes)
+		if !slices.Equal(r.seen.ended(), []string{"reserve_stock again"}) || time.Since(begin) != 0 {
+			t.Errorf("after %s the outcomes are %v", time.Since(begin), r.seen.ended())
 		}
 		time.Sleep(2 * time.Second) // it is delivered once more, and dropped
 		synctest.Wait()
-		if !slices.Equal(r.seen.outcomes, []string{"reserve_stock again", "reserve_stock fenced"}) {
-			t.Errorf("outcomes %v", r.seen.outcomes)
+		if !slices.Equal(r.seen.ended(), []string{"reserve_stock again", "reserve_stock fenced"}) {
+			t.Errorf("outcomes %v", r.seen.ended())
 		}
 		expectGivenBack(t, r, p)
 	})

@@ -203,6 +203,13 @@ func (o *observer) Handled(handler, outcome string, took time.Duration) {
 	o.took = append(o.took, took)
 }
 
+// ended gives how deliveries ended so far, for tests that look before it is over.
+func (o *observer) ended() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]string(nil), o.outcomes...)
+}
+
 func (o *observer) DeadLettered(handler string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
