@@ -26,10 +26,14 @@ test: ## every test this machine can run, real servers included
 test-race: ## unit and contract suites under the race detector
 	@scripts/test race
 
+.PHONY: mutants
+mutants: ## mistakes put into the machinery, and the check that catches each (-only NAME in ARGS)
+	@scripts/mutants $(ARGS)
+
 .PHONY: lint
 lint: ## golangci-lint (its first build takes minutes), and shellcheck where there is one
 	go tool -modfile=tools.mod golangci-lint run ./...
-	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/infra scripts/infra.d/*.sh scripts/test scripts/verify .ci/run; fi
+	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/infra scripts/infra.d/*.sh scripts/test scripts/mutants scripts/verify .ci/run; fi
 
 .PHONY: verify
 verify: ## generated files are fresh

@@ -122,13 +122,17 @@ func (a *Auditor) look(ctx context.Context, settled bool, earlier findings) (fin
 	}
 	var group errgroup.Group // whoever reads one database alone does so beside the others
 	group.Go(func() error {
-		return all(p.terminal, p.timelines, p.journals, p.outboxOfOrdering, p.accepted)
+		return all(p.terminal, p.timelines, p.journals, p.outboxOfOrdering, p.accepted, p.unclaimed,
+			func() error { return p.inboxes(p.ordering) })
 	})
-	group.Go(func() error { return all(p.stock, p.money, p.outboxOfParticipants) })
+	group.Go(func() error {
+		return all(p.stock, p.money, p.outboxOfParticipants,
+			func() error { return p.inboxes(p.payments, p.inventory, p.notifications) })
+	})
 	if err := group.Wait(); err != nil {
 		return p.found, err
 	}
-	return p.found, all(p.inbox, p.pending, p.orders)
+	return p.found, all(p.pending, p.orders)
 }
 
 // since is from when on rows must be there. It stays clear of the end of the retention, where a

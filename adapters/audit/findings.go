@@ -57,6 +57,13 @@ func (f *finding) broken(subject, format string, args ...any) {
 	f.note(f.certain, subject, format, args)
 }
 
+// count adds to how many things were looked at, for what two checks count at once.
+func (f *finding) count(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.checked += n
+}
+
 // suspect notes an offender that may only be under way.
 func (f *finding) suspect(subject, format string, args ...any) {
 	if f.earlier == nil || f.earlier[subject] {

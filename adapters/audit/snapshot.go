@@ -40,7 +40,10 @@ func open(ctx context.Context, db *sqldb.DB) (*snapshot, error) {
 // limits are made for short transactions; this one is long, sorts everything, and locks nothing.
 func (s *snapshot) begin() error {
 	if s.dialect == sqldb.Postgres {
-		for _, setting := range []string{"statement_timeout = 0", "idle_in_transaction_session_timeout = 0", "work_mem = '64MB'"} {
+		for _, setting := range []string{
+			"statement_timeout = 0", "idle_in_transaction_session_timeout = 0", "work_mem = '64MB'",
+			"jit = off", // compiling each of twenty statements takes longer than it saves
+		} {
 			if _, err := s.tx.ExecContext(s.ctx, "SET LOCAL "+setting); err != nil {
 				return err
 			}

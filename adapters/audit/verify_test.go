@@ -168,6 +168,21 @@ func TestEveryInvariantIsFoundBroken(t *testing.T) {
 		{"our books say that money was given back", true, payments,
 			"UPDATE payments SET state = 'voided' WHERE order_id = {refunded}", []string{report.BooksMatchProvider}},
 	}
+	broken := map[string]bool{}
+	for _, c := range cases {
+		for _, name := range c.want {
+			broken[name] = true
+		}
+	}
+	for _, name := range []string{
+		report.StockConserved, report.MoneyConserved, report.OneCapturePerOrder, report.TerminalAbsorbs, report.TimelineIsAPath,
+		report.OutboxMatchesState, report.InboxUnique, report.EveryAcceptedOrderExists, report.MailPerTerminalOrder,
+		report.NothingPending, report.BooksMatchProvider,
+	} {
+		if !broken[name] {
+			t.Errorf("nothing here breaks %s", name)
+		}
+	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

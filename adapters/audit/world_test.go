@@ -36,7 +36,7 @@ import (
 // world is the whole system without Kafka and HTTP: the real use cases on the real stores, and a
 // carrier of messages that the test moves by hand.
 type world struct {
-	t            *testing.T
+	t            testing.TB
 	dbs          audit.Databases
 	provider     *simulator.Simulator
 	place        *orderapp.PlaceOrder
@@ -87,7 +87,7 @@ func eachWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 }
 
-func newWorld(t *testing.T, open func(schema string) *sqldb.DB) *world {
+func newWorld(t testing.TB, open func(schema string) *sqldb.DB) *world {
 	t.Helper()
 	w := &world{t: t, dbs: audit.Databases{
 		Ordering: open("orders"), Payments: open("payments"), Inventory: open("inventory"), Notifications: open("notifications"),

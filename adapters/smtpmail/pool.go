@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/sony/gobreaker/v2"
 	gomail "github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
 )
@@ -20,6 +21,8 @@ type pool struct {
 	client *gomail.Client
 	slots  chan struct{} // taken by letters on their way
 	idle   chan *conn
+	// Inside the slots, so that whoever only waited for one is not taken for a failure.
+	circuit *gobreaker.CircuitBreaker[struct{}]
 }
 
 // conn is a connection that has said hello.
@@ -54,7 +57,7 @@ func newPool(c Config) (*pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pool{client: client, slots: make(chan struct{}, c.Connections), idle: make(chan *conn, c.Connections)}, nil
+	return &pool{client: client, slots: make(chan struct{}, c.Connections), idle: make(chan *conn, c.Connections), circuit: newCircuit(c.Breaker)}, nil
 }
 
 // dialed carries the socket out of the library, which keeps it open when the greeting fails.
@@ -85,6 +88,11 @@ func (p *pool) send(ctx context.Context, letter *gomail.Msg) error {
 	case <-ctx.Done():
 		return ErrUnavailable.Because(ctx.Err())
 	}
+	return p.guarded(func() error { return p.deliver(ctx, letter) })
+}
+
+// deliver carries a letter over a kept connection, or a new one.
+func (p *pool) deliver(ctx context.Context, letter *gomail.Msg) error {
 	if c := p.take(); c != nil {
 		err := p.carry(ctx, c, letter)
 		if err == nil || !stale(err) {

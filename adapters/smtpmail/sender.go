@@ -51,6 +51,7 @@ type Config struct {
 	TLS         TLS
 	Timeout     time.Duration // of one letter, connecting included; 10 s when zero
 	Connections int           // at the same time, at most; 4 when zero
+	Breaker     Breaker
 }
 
 // Sender is a notification.Mailer over SMTP. It may be used by many at once.

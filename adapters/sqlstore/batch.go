@@ -86,6 +86,7 @@ func (b *batch) decide(members []*member) error {
 			b.run(m)
 			switch u := m.unit; {
 			case u.later:
+				m.err, m.panicked = nil, nil // whatever it made of errLater
 				u.holdUp()
 				later = append(later, m)
 			case m.err != nil || m.panicked != nil:
@@ -116,9 +117,11 @@ func (b *batch) run(m *member) {
 			m.panicked = p
 		}
 	}()
-	if m.err = m.work(u); m.err == nil && !u.later {
-		m.err = u.conclude()
+	err := m.work(u)
+	if err == nil && !u.later {
+		err = u.conclude()
 	}
+	m.err = sqldb.Classify(err)
 }
 
 func (b *batch) unitOf(m *member) *unit {

@@ -42,7 +42,8 @@ type Marks interface {
 // Config is what every store needs.
 type Config struct {
 	DB       *sqldb.DB
-	Service  string // the producer in headers
+	Circuit  *sqldb.Circuit // in front of DB; nil for none
+	Service  string         // the producer in headers
 	Outbox   *outbox.Writer
 	Wake     func() // called after a commit that wrote outbox rows; never blocks
 	Marks    Marks  // nil for none
@@ -66,26 +67,38 @@ const attempts = 8
 
 // do runs fn as one unit of work with the inbox row of the cause in ctx, in a transaction that it
 // may share with others. It commits when fn returns nil; when fn fails, nothing of it is left.
+// While the database is away it fails at once.
 func (c *Core) do(ctx context.Context, fn func(*unit) error) error {
-	m := newMember(ctx, fn)
-	if m.special() {
-		return c.alone(ctx, fn)
-	}
-	c.group.join(m, c)
-	if !m.await() {
-		return ctx.Err()
-	}
-	if m.apart {
-		return c.alone(ctx, fn)
-	}
-	return m.result()
+	return c.Circuit.Guard(ctx, func() error {
+		m := newMember(ctx, fn)
+		if m.special() {
+			return c.repeat(ctx, fn, 1)
+		}
+		c.group.join(m, c)
+		if !m.await() {
+			return ctx.Err()
+		}
+		if m.apart {
+			return c.repeat(ctx, fn, 2)
+		}
+		return m.result()
+	})
 }
 
-// alone runs fn in a transaction of its own, and again from its beginning when it meets another one.
+// alone is do in a transaction of its own.
 func (c *Core) alone(ctx context.Context, fn func(*unit) error) error {
-	for n := 1; ; n++ {
+	return c.Circuit.Guard(ctx, func() error { return c.repeat(ctx, fn, 1) })
+}
+
+// repeat runs fn in a transaction of its own, and again from its beginning when it meets another one.
+// It begins with the n-th attempt.
+func (c *Core) repeat(ctx context.Context, fn func(*unit) error, n int) error {
+	for ; ; n++ {
 		m := newMember(ctx, fn)
 		err := c.commit(ctx, []*member{m})
+		if err == nil && meetsAnother(m.err) {
+			err = m.err
+		}
 		switch {
 		case err == nil:
 			return m.result()

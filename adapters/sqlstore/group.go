@@ -145,6 +145,9 @@ func (c *Core) together(members []*member) {
 	defer cancel()
 	err := c.commit(ctx, members)
 	if err == nil {
+		for _, m := range members {
+			m.apart = meetsAnother(m.err)
+		}
 		return
 	}
 	away := fault.KindOf(err) == fault.Unavailable && !errors.Is(err, sqldb.ErrBusy)

@@ -284,7 +284,7 @@ func TestWhatWaitedBeforeTheMigrationWaitsAfterIt(t *testing.T) {
 		if w, err := letters.Show(t.Context(), "ord_1:refund"); err != nil || w.State != "waiting" || w.Handler != "intent_refund" {
 			t.Errorf("the refused act is %+v, %v", w, err)
 		}
-		ctx := messages.WithCause(t.Context(), messages.Cause{Consumer: "c", MessageID: "m2", CorrelationID: "ord_1", Handler: "h", Delivery: &delivery{letter: letterOf("c", "ord_1", "m2")}})
+		ctx := messages.WithCause(t.Context(), messages.Cause{Consumer: "c", MessageID: "m2", CorrelationID: "ord_1", Handler: "h", Delivery: &inHand{letter: letterOf("c", "ord_1", "m2")}})
 		if err := NewPayments(core, NewIntents(core)).Do(ctx, func(paymentapp.Tx) error { t.Error("it overtook the dead letter"); return nil }); err != nil {
 			t.Fatal(err)
 		}

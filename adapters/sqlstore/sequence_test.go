@@ -62,14 +62,14 @@ func (l *line) refuse(messageID string, yes bool) {
 	l.broken[messageID] = yes
 }
 
-// delivery is a record in the hands of the line.
-type delivery struct {
+// inHand is a record in the hands of the line.
+type inHand struct {
 	letter messages.DeadLetter
 	parked bool
 }
 
-func (d *delivery) Letter() messages.DeadLetter { return d.letter }
-func (d *delivery) Parked()                     { d.parked = true }
+func (d *inHand) Letter() messages.DeadLetter { return d.letter }
+func (d *inHand) Parked()                     { d.parked = true }
 
 func letterOf(consumer, orderID, messageID string) messages.DeadLetter {
 	return messages.DeadLetter{
@@ -81,7 +81,7 @@ func letterOf(consumer, orderID, messageID string) messages.DeadLetter {
 
 // deliver handles a message as a consumer does, and makes a dead letter of it when it is refused.
 func (l *line) deliver(ctx context.Context, consumer, orderID, messageID string, again *messages.Redrive) (string, error) {
-	d := &delivery{letter: letterOf(consumer, orderID, messageID)}
+	d := &inHand{letter: letterOf(consumer, orderID, messageID)}
 	d.letter.Redrive = again
 	cause := messages.WithCause(ctx, messages.Cause{
 		Consumer: consumer, MessageID: messageID, CorrelationID: orderID, Handler: "reserve_stock", Delivery: d, Redrive: again,
@@ -562,7 +562,7 @@ func TestTheInboxAnswersASetOfClaims(t *testing.T) {
 			{other, "m3", "ord_1"}, {consumers, "m4", "ord_1"}, {consumers, "m1", "ord_1"},
 		} {
 			members = append(members, newMember(messages.WithCause(t.Context(), messages.Cause{
-				Consumer: asked[0], MessageID: asked[1], CorrelationID: asked[2], Delivery: &delivery{letter: letterOf(asked[0], asked[2], asked[1])},
+				Consumer: asked[0], MessageID: asked[1], CorrelationID: asked[2], Delivery: &inHand{letter: letterOf(asked[0], asked[2], asked[1])},
 			}), nil))
 		}
 		b := l.core.newBatch(t.Context())

@@ -29,10 +29,12 @@ var schemaOf = map[string]string{
 
 // base is one database in this process, with its outbox and the relay that empties it.
 type base struct {
-	schema string
-	db     *sqldb.DB
-	writer *outbox.Writer
-	relay  *outbox.Relay
+	schema  string
+	db      *sqldb.DB
+	circuit *sqldb.Circuit
+	lamp    *lamp // shows its state
+	writer  *outbox.Writer
+	relay   *outbox.Relay
 }
 
 // openBase prepares a database and its relay. Nothing is connected yet.
@@ -48,7 +50,9 @@ func (s *stack) openBase(ctx context.Context, schema, service string, metrics *t
 		return nil, err
 	}
 	s.process.relaying = append(s.process.relaying, part{"relay of " + schema, relay.Run})
-	b := &base{schema: schema, db: db, writer: outbox.NewWriter(db.Dialect, logger), relay: relay}
+	shown := newLamp("database")
+	circuit := sqldb.NewCircuit(sqldb.CircuitConfig{Name: schema, OnState: shown.set, Logger: logger})
+	b := &base{schema: schema, db: db, circuit: circuit, lamp: shown, writer: outbox.NewWriter(db.Dialect, logger), relay: relay}
 	s.keepTidy(b, logger)
 	s.every(15*time.Second, "count of what the outbox of "+schema+" gave up", logger, func(ctx context.Context) error {
 		n, err := outbox.CountDead(ctx, db)
@@ -75,8 +79,10 @@ func (s *stack) relayOf(db *sqldb.DB, observer outbox.Observer, logger *slog.Log
 
 // core makes what the stores of one service share.
 func (s *stack) core(b *base, service string, metrics *telemetry.Metrics) *sqlstore.Core {
+	b.lamp.show(metrics)
+	s.redis.show(metrics)
 	return sqlstore.NewCore(sqlstore.Config{
-		DB: b.db, Service: service, Outbox: b.writer, Wake: b.relay.Wake, Marks: s.marks, Observer: metrics,
+		DB: b.db, Circuit: b.circuit, Service: service, Outbox: b.writer, Wake: b.relay.Wake, Marks: s.marks, Observer: metrics,
 		Tracer: otel.Tracer("millrace/" + service), Logger: s.logger(service), Now: time.Now,
 	})
 }

@@ -73,7 +73,7 @@ func (s *stack) connect(c *config.Config) error {
 		return err
 	}
 	s.provider = func(metrics *telemetry.Metrics) (payment.Provider, error) { return s.connectProvider(c, metrics) }
-	s.mailer = func() (notification.Mailer, error) { return s.connectMail(c) }
+	s.mailer = func(metrics *telemetry.Metrics) (notification.Mailer, error) { return s.connectMail(c, metrics) }
 	return nil
 }
 
@@ -82,9 +82,10 @@ func (s *stack) connectCache(c *config.Config, logger *slog.Logger) error {
 		s.replies = noCache{}
 		return nil
 	}
+	s.redis = newLamp("redis")
 	cache, err := rediscache.New(rediscache.Config{
 		Addr: net.JoinHostPort(c.Redis.Host, strconv.Itoa(c.Redis.Port)), Password: c.Redis.Password, Logger: logger,
-		ReplyTTL: c.IdempotencyTTL, MarkTTL: s.dedupeTTL,
+		ReplyTTL: c.IdempotencyTTL, MarkTTL: s.dedupeTTL, OnState: s.redis.set,
 	})
 	if err != nil {
 		return err
@@ -103,10 +104,11 @@ func (s *stack) connectProvider(c *config.Config, metrics *telemetry.Metrics) (p
 		s.process.closeLast(sim.Close)
 		return psp.NewInProcess(sim, c.PSPTimeout), nil
 	}
-	metrics.CircuitState("psp", "closed")
+	shown := newLamp("psp")
+	shown.show(metrics)
 	client, err := psp.NewClient(psp.Config{
 		URL: c.PSPURL, Timeout: c.PSPTimeout,
-		Breaker: psp.Breaker{OnChange: func(state string) { metrics.CircuitState("psp", state) }},
+		Breaker: psp.Breaker{OnChange: shown.set},
 	})
 	if err != nil {
 		return nil, err
@@ -115,12 +117,15 @@ func (s *stack) connectProvider(c *config.Config, metrics *telemetry.Metrics) (p
 	return client, nil
 }
 
-func (s *stack) connectMail(c *config.Config) (notification.Mailer, error) {
+func (s *stack) connectMail(c *config.Config, metrics *telemetry.Metrics) (notification.Mailer, error) {
 	if c.SMTP.Host == config.SMTPDiscard {
 		return smtpmail.Discard{}, nil
 	}
+	shown := newLamp("smtp")
+	shown.show(metrics)
 	sender, err := smtpmail.New(smtpmail.Config{
 		Host: c.SMTP.Host, Port: c.SMTP.Port, User: c.SMTP.User, Password: c.SMTP.Password, From: c.FromEmail,
+		Breaker: smtpmail.Breaker{OnChange: shown.set},
 	})
 	if err != nil {
 		return nil, err

@@ -97,7 +97,7 @@ func (s *stack) payments(ctx context.Context) error {
 	core := s.core(b, messages.PaymentService, metrics)
 	intents := sqlstore.NewIntents(core)
 	store := sqlstore.NewPayments(core, intents)
-	consumers := s.consume(core, metrics, paymentHandlers(payment.NewCapturePayment(store), payment.NewRefundPayment(store)))
+	consumers := s.consume(b, core, metrics, paymentHandlers(payment.NewCapturePayment(store), payment.NewRefundPayment(store)))
 	s.carryOut(messages.PaymentService, intents, metrics, map[intent.Kind]worker.Handler{
 		intent.Capture: payment.NewSettleCapture(store, store, provider, metrics).Handle,
 		intent.Void:    payment.NewSettleVoid(store, provider).Handle,
@@ -117,7 +117,7 @@ func (s *stack) inventory(ctx context.Context) error {
 	core := s.core(b, messages.InventoryService, metrics)
 	store := sqlstore.NewInventory(core)
 	s.seeds = append(s.seeds, func(ctx context.Context) error { return store.Seed(ctx, demoStock()) })
-	consumers := s.consume(core, metrics, inventoryHandlers(inventory.NewReserveStock(store), inventory.NewReleaseInventory(store)))
+	consumers := s.consume(b, core, metrics, inventoryHandlers(inventory.NewReserveStock(store), inventory.NewReleaseInventory(store)))
 	return s.serve(ctx, messages.InventoryService, httpapi.NewInventory(httpapi.InventoryConfig{
 		Service: s.front(messages.InventoryService, metrics, databaseCheck(b.db), s.kafkaCheck(), consumers),
 		Stock:   store,
@@ -130,14 +130,14 @@ func (s *stack) notifications(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	mailer, err := s.mailer()
+	mailer, err := s.mailer(metrics)
 	if err != nil {
 		return err
 	}
 	core := s.core(b, messages.NotificationService, metrics)
 	intents := sqlstore.NewIntents(core)
 	store := sqlstore.NewNotifications(core, intents)
-	consumers := s.consume(core, metrics, notificationHandlers(notification.NewNotifyCustomer(store, time.Now)))
+	consumers := s.consume(b, core, metrics, notificationHandlers(notification.NewNotifyCustomer(store, time.Now)))
 	s.carryOut(messages.NotificationService, intents, metrics, map[intent.Kind]worker.Handler{
 		intent.Mail: notification.NewSendMail(store, store, mailer).Handle,
 	})
@@ -160,7 +160,7 @@ func (s *stack) orchestrator(ctx context.Context) error {
 	core := s.core(b, messages.Orchestrator, metrics)
 	store := sqlstore.NewSagas(core)
 	carry := engine.New(store, s.timeouts, metrics, version, time.Now)
-	consumers := s.consume(core, metrics, orchestratorHandlers(carry))
+	consumers := s.consume(b, core, metrics, orchestratorHandlers(carry))
 	logger := s.logger(messages.Orchestrator)
 	timers := worker.NewTimers(store, carry.Fire, worker.TimerOptions{Logger: logger})
 	s.process.consuming = append(s.process.consuming, part{"saga timers", timers.Run})
@@ -182,7 +182,7 @@ func stuckAfter(t engine.Timeouts) time.Duration { return 2*max(t.Payment, t.Inv
 
 // consume makes a service's router, and watches its dead letters and how far it is behind. The
 // check says whether its consumer groups have let it in.
-func (s *stack) consume(core *sqlstore.Core, metrics *telemetry.Metrics, service messaging.Service) httpapi.Check {
+func (s *stack) consume(b *base, core *sqlstore.Core, metrics *telemetry.Metrics, service messaging.Service) httpapi.Check {
 	logger := s.logger(service.Name)
 	joins := joinsOf(service)
 	letters := sqlstore.NewDeadLetters(core)
@@ -195,7 +195,7 @@ func (s *stack) consume(core *sqlstore.Core, metrics *telemetry.Metrics, service
 				}
 				return subscriber, err
 			},
-			Origin: kafkabus.Origin, DeadLetters: letters, Observer: metrics,
+			Origin: kafkabus.Origin, DeadLetters: letters, Circuit: b.circuit, Observer: metrics,
 			Tracing: otel.GetTracerProvider(), Logger: logger,
 		}, service)
 		if err != nil {

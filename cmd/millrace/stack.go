@@ -35,8 +35,9 @@ type stack struct {
 	admin      *kafkabus.Admin
 	marks      sqlstore.Marks
 	replies    order.Replies
+	redis      *lamp // nil without Redis
 	provider   func(*telemetry.Metrics) (payment.Provider, error)
-	mailer     func() (notification.Mailer, error)
+	mailer     func(*telemetry.Metrics) (notification.Mailer, error)
 	mailbox    http.Handler // while the mail sink is ours
 
 	urlOf     func(service string) string

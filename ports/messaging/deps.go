@@ -22,6 +22,13 @@ type DeadLetters interface {
 	Keep(ctx context.Context, d messages.DeadLetter) error
 }
 
+// Circuit is the breaker of what every handler of a service needs: its database. Enter waits, while
+// the circuit is open, until an attempt may be made, and fails only with the error of a ctx that
+// ended. The attempt is made with the context that it gives; leave is told once how it ended.
+type Circuit interface {
+	Enter(ctx context.Context) (inside context.Context, leave func(error), err error)
+}
+
 // Observer is told what became of each delivery. It is called by many goroutines at once.
 type Observer interface {
 	// Handled: a delivery is over. The handler is the consumer group where no handler was
@@ -54,6 +61,7 @@ type Config struct {
 	Origin      func(*message.Message) (topic string, partition int32, offset int64, key []byte, at time.Time)
 	DeadLetters DeadLetters
 
+	Circuit  Circuit              // nil for one that is always closed
 	Observer Observer             // nil for none
 	Tracing  trace.TracerProvider // nil for none
 	Logger   *slog.Logger         // nil for none
@@ -64,6 +72,9 @@ type Config struct {
 func (c Config) complete() (Config, error) {
 	if c.Subscriber == nil || c.Origin == nil || c.DeadLetters == nil {
 		return c, errors.New("a router needs Subscriber, Origin and DeadLetters")
+	}
+	if c.Circuit == nil {
+		c.Circuit = closed{}
 	}
 	if c.Observer == nil {
 		c.Observer = nobody{}
@@ -79,6 +90,12 @@ func (c Config) complete() (Config, error) {
 	}
 	c.Policy = c.Policy.withDefaults()
 	return c, nil
+}
+
+type closed struct{}
+
+func (closed) Enter(ctx context.Context) (context.Context, func(error), error) {
+	return ctx, func(error) {}, nil
 }
 
 type nobody struct{}

@@ -87,6 +87,7 @@ func (c consumer) middleware() ([]message.HandlerMiddleware, error) {
 		c.fence,          // a message of a lost partition is not started: another reads it
 		poison,           // outside retry, which it would end after one attempt
 		retry.Middleware, // stops waiting when the message is no longer ours
+		c.pause,          // while the database is away nothing is started; outside attempt, which it must not use up
 		c.attempt,        // one attempt: counted, detached from closing, its failure judged
 		middleware.Timeout(c.Policy.AttemptTimeout), // per attempt
 		middleware.Recoverer,                        // innermost: a panic is one failed attempt
@@ -104,6 +105,25 @@ func (c consumer) fence(next message.HandlerFunc) message.HandlerFunc {
 			return nil, nil //nolint:nilerr // the context's end is what it is about
 		}
 		return next(msg)
+	}
+}
+
+// pause holds a message in hand for as long as the circuit of the service's database is open: no
+// handler is started, no attempt is used up, and one message at a time goes through as its probe.
+// The wait is as long as the outage, and ends when the message is no longer ours: a rebalance, or a
+// stop, need not wait for the database.
+func (c consumer) pause(next message.HandlerFunc) message.HandlerFunc {
+	return func(msg *message.Message) ([]*message.Message, error) {
+		ctx := msg.Context()
+		inside, leave, err := c.Circuit.Enter(ctx)
+		if err != nil {
+			return nil, err
+		}
+		msg.SetContext(inside)
+		_, err = next(msg)
+		msg.SetContext(ctx) // what is done with the message from here on is not part of this attempt
+		leave(err)
+		return nil, err
 	}
 }
 

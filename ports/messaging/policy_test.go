@@ -125,6 +125,59 @@ func TestAMistakeIsTriedFiveTimesWithDoublingDelays(t *testing.T) {
 	}
 }
 
+func TestDelaysAreMovedAtRandomSoThatMessagesThatFailTogetherDoNotComeBackTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		delays := map[int]map[time.Duration]bool{} // by retry: those that were seen
+		for range 20 {
+			var last time.Time
+			attempts := 0
+			r := run(t, inventory(func(context.Context, *messages.PaymentSucceeded) error {
+				if attempts > 0 {
+					if delays[attempts] == nil {
+						delays[attempts] = map[time.Duration]bool{}
+					}
+					delays[attempts][time.Since(last)] = true
+				}
+				last = time.Now()
+				attempts++
+				return errMoved
+			}), func(c *messaging.Config) { c.Policy = messaging.Policy{} })
+			<-r.put(messages.PaymentEvents, good(t, paid)).acked
+		}
+		middle := 100 * time.Millisecond
+		for n := 1; n < 5; n++ {
+			for d := range delays[n] {
+				if d < middle/2 || d > middle*3/2 {
+					t.Errorf("retry %d came after %s, around %s", n, d, middle)
+				}
+			}
+			if len(delays[n]) < 10 {
+				t.Errorf("retry %d of twenty messages came after %d different delays", n, len(delays[n]))
+			}
+			middle *= 2
+		}
+	})
+}
+
+func TestADeliveryIsMeasuredOnceWithAllItsAttempts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		r := run(t, inventory(func(context.Context, *messages.PaymentSucceeded) error {
+			time.Sleep(50 * time.Millisecond)
+			if attempts++; attempts < 3 {
+				return errMoved
+			}
+			return nil
+		}))
+		<-r.put(messages.PaymentEvents, good(t, paid)).acked
+		if want := []time.Duration{3*50*time.Millisecond + 300*time.Millisecond}; !slices.Equal(r.seen.took, want) || !slices.Equal(r.seen.outcomes, []string{"reserve_stock done"}) {
+			t.Errorf("measured %v %v, not %v", r.seen.outcomes, r.seen.took, want)
+		}
+	})
+}
+
 func TestAConflictThatPassesLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

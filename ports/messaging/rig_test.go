@@ -194,14 +194,23 @@ func (l *letters) all() []messages.DeadLetter {
 type observer struct {
 	mu       sync.Mutex
 	outcomes []string // "handler outcome"
+	took     []time.Duration
 	unknown  []string
 	dead     []string
 }
 
-func (o *observer) Handled(handler, outcome string, _ time.Duration) {
+func (o *observer) Handled(handler, outcome string, took time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.outcomes = append(o.outcomes, handler+" "+outcome)
+	o.took = append(o.took, took)
+}
+
+// ended gives how deliveries ended so far, for tests that look before it is over.
+func (o *observer) ended() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]string(nil), o.outcomes...)
 }
 
 func (o *observer) DeadLettered(handler string) {
