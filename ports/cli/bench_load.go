@@ -21,11 +21,12 @@ type load struct {
 	skus        int
 	payment     string
 	patience    time.Duration
+	handled     *handled // nil: nobody can be asked
 	now         func() time.Time
 }
 
-// run places all orders and returns when all have ended, or when none has for as long as the
-// patience lasts. It fails when not one order was answered, or ctx ends.
+// run places all orders and returns when all have ended and been handled by all, or when none has for
+// as long as the patience lasts. It fails when not one order was answered, or ctx ends.
 func (l *load) run(ctx context.Context, progress func(ended int)) (*measure, error) {
 	m := newMeasure(l.orders)
 	sending, stop := context.WithCancel(ctx)
@@ -64,7 +65,11 @@ func (l *load) run(ctx context.Context, progress func(ended int)) (*measure, err
 		return nil, fmt.Errorf("no order was accepted: %w", *err)
 	}
 	m.abandon()
-	return m, nil
+	if orders := m.decided(); l.handled != nil && orders > 0 {
+		at, missing := l.handled.await(ctx, orders, l.patience, l.now)
+		m.handledByAll(at, missing)
+	}
+	return m, ctx.Err()
 }
 
 // wait holds an order back until its time, and says whether it may begin.

@@ -96,3 +96,33 @@ func TestAnOrderThatNeverEndsIsGivenUp(t *testing.T) {
 		}
 	})
 }
+
+func TestCompletedIsWhatHasBeenHandledByAll(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name      string
+		handling  time.Duration
+		completed int
+		rate      float64
+	}{
+		{"soon after", 800 * time.Millisecond, 20, 20},
+		{"never", -1, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := &fakeAPI{ending: 200 * time.Millisecond, handling: c.handling}
+				r, code, words := bench(t, f, "--orders", "20", "--concurrency", "20", "--patience", "5s", "--handled-at", "http://notification.invalid")
+				if r.Completed != c.completed || r.Failed != 20-c.completed || (code == cli.Done) != (c.completed == 20) {
+					t.Errorf("%+v, exit %d: %s", r, code, words)
+				}
+				if r.CompletedPerSecond < c.rate*0.95 || r.CompletedPerSecond > c.rate {
+					t.Errorf("completed %v/s, not %v", r.CompletedPerSecond, c.rate)
+				}
+				if r.Confirm.P50 != 200 {
+					t.Errorf("confirmed after %v ms", r.Confirm.P50)
+				}
+			})
+		})
+	}
+}

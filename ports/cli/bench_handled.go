@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// lastHandler is the handler that is done with an order last: the orchestrator has decided the end
+// before OrderCompleted is sent, and nobody else reads it.
+const lastHandler = "notify_customer"
+
+// notificationPort is where the notification service listens, counted from the gateway's port.
+const notificationPort = 4
+
+// handled tells how many OrderCompleted have been handled, by the metrics of the services that do.
+type handled struct {
+	http *http.Client
+	urls []string // of all processes of the notification service
+	from float64  // what they had counted before the load
+}
+
+// watchHandled reads the counters before a load. It fails when they are not to be had.
+func watchHandled(ctx context.Context, client *http.Client, urls []string) (*handled, error) {
+	if len(urls) == 0 {
+		return nil, errors.New("no address")
+	}
+	h := &handled{http: client, urls: urls}
+	n, err := h.count(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.from = n
+	return h, nil
+}
+
+// await returns when OrderCompleted of so many orders has been handled since the beginning, with the
+// moment at which that was seen. When nothing has moved for as long as the patience lasts, it gives
+// how many are missing.
+func (h *handled) await(ctx context.Context, orders int, patience time.Duration, now func() time.Time) (at time.Time, missing int) {
+	const often = 10 * time.Millisecond
+	moved, seen := now(), 0
+	for {
+		n, err := h.count(ctx)
+		at := now()
+		if done := int(n - h.from); err == nil && done != seen {
+			moved, seen = at, done
+		}
+		if seen >= orders {
+			return at, 0
+		}
+		if at.Sub(moved) > patience || !pause(ctx, often) {
+			return at, orders - seen
+		}
+	}
+}
+
+// count sums up what has been handled for the first time.
+func (h *handled) count(ctx context.Context) (float64, error) {
+	sum := 0.0
+	for _, at := range h.urls {
+		n, err := h.one(ctx, strings.TrimSuffix(at, "/")+"/metrics")
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+func (h *handled) one(ctx context.Context, at string) (float64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", at, err)
+	}
+	answer, err := h.http.Do(request)
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", at, err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("read %s: HTTP %d", at, answer.StatusCode)
+	}
+	sum := 0.0
+	lines := bufio.NewScanner(answer.Body)
+	for lines.Scan() {
+		line := lines.Text()
+		value, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+		if err != nil || !strings.Contains(line, `handler="`+lastHandler+`"`) {
+			continue
+		}
+		switch {
+		case strings.HasPrefix(line, "messages_handled_total{") && strings.Contains(line, `outcome="done"`):
+			sum += value
+		case strings.HasPrefix(line, "messages_duplicate_total{"):
+			sum -= value
+		}
+	}
+	return sum, lines.Err()
+}
+
+// notificationAt gives the address of the notification service beside a gateway, where both have
+// the ports that `up` and `serve` choose by themselves.
+func notificationAt(gateway string) []string {
+	u, err := url.Parse(gateway)
+	if err != nil {
+		return nil
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		return nil
+	}
+	return []string{u.Scheme + "://" + net.JoinHostPort(u.Hostname(), strconv.Itoa(port+notificationPort))}
+}
