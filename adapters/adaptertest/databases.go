@@ -33,7 +33,7 @@ func EachDatabase(t *testing.T, schema string, suite func(t *testing.T, open fun
 }
 
 // SQLite makes an empty, migrated file that goes with the test.
-func SQLite(t *testing.T, schema string) *sqldb.DB {
+func SQLite(t testing.TB, schema string) *sqldb.DB {
 	t.Helper()
 	db, err := sqldb.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), schema+".db"))
 	if err != nil {
@@ -45,7 +45,7 @@ func SQLite(t *testing.T, schema string) *sqldb.DB {
 }
 
 // Postgres makes an empty, migrated schema of a name of its own that goes with the test.
-func Postgres(t *testing.T, dsn, schema string) *sqldb.DB {
+func Postgres(t testing.TB, dsn, schema string) *sqldb.DB {
 	t.Helper()
 	name := schema + "_" + strings.ToLower(rand.Text()[:12])
 	address, err := url.Parse(dsn)
@@ -68,7 +68,7 @@ func Postgres(t *testing.T, dsn, schema string) *sqldb.DB {
 	return db
 }
 
-func migrate(t *testing.T, db *sqldb.DB, schema string) {
+func migrate(t testing.TB, db *sqldb.DB, schema string) {
 	t.Helper()
 	if err := sqldb.Migrate(t.Context(), db, schema); err != nil {
 		t.Fatal(err)
