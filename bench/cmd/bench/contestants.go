@@ -30,19 +30,20 @@ type contestant struct {
 
 // stop ends all processes, and what they ask after them.
 func (c *contestant) stop() error {
-	errs := make([]error, len(c.measured))
+	ended := make([]error, len(c.measured))
 	var ending sync.WaitGroup
 	for i, p := range c.measured {
-		ending.Go(func() { errs[i] = p.stop() })
+		ending.Go(func() { ended[i] = p.stop() })
 	}
 	ending.Wait()
+	err := errors.Join(ended...)
 	for _, p := range c.beside {
-		errs = append(errs, p.stop())
+		err = errors.Join(err, p.stop())
 	}
 	if c.sink != nil {
-		errs = append(errs, c.sink.close())
+		err = errors.Join(err, c.sink.close())
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // maker starts a contestant.
@@ -68,9 +69,9 @@ var consumers = []string{"payment-service", "inventory-service", "notification-s
 // oursDatabase is apart from what tests use on the same server.
 const oursDatabase = "bench_millrace"
 
-// millrace starts six processes as an operator would, or with two of every consumer. With real, the
+// millrace starts six processes as an operator would, or with two of every consumer. With outside, the
 // provider is asked over HTTP and keeps a ledger on disk, and mail goes to a server.
-func millrace(ctx context.Context, s *servers, real bool, copies int) (c *contestant, err error) {
+func millrace(ctx context.Context, s *servers, outside bool, copies int) (c *contestant, err error) {
 	base := s.plan.basePort
 	env := maps.Clone(s.env)
 	env["POSTGRES_DB"] = oursDatabase
@@ -83,13 +84,13 @@ func millrace(ctx context.Context, s *servers, real bool, copies int) (c *contes
 			err = errors.Join(err, c.stop())
 		}
 	}()
-	if real {
+	if outside {
 		// The provider starts with an empty ledger: so must everything that is compared with it.
 		books := filepath.Join(s.plan.out, "psp")
 		if err := errors.Join(os.RemoveAll(books), s.database(ctx, oursDatabase)); err != nil {
 			return c, err
 		}
-		p, err := s.start("psp", s.millrace(), env, "psp", "--data", books, "--listen", fmt.Sprintf("127.0.0.1:%d", base+6))
+		p, err := s.start(ctx, "psp", s.millrace(), env, "psp", "--data", books, "--listen", fmt.Sprintf("127.0.0.1:%d", base+6))
 		if err != nil {
 			return c, err
 		}
@@ -97,7 +98,7 @@ func millrace(ctx context.Context, s *servers, real bool, copies int) (c *contes
 		if err := p.ready(ctx, base+6); err != nil {
 			return c, err
 		}
-		if c.sink, err = newSink(base + 7); err != nil {
+		if c.sink, err = newSink(ctx, base+7); err != nil {
 			return c, err
 		}
 		env["PSP_URL"], env["SMTP_HOST"], env["SMTP_PORT"] = local(base+6), "127.0.0.1", strconv.Itoa(base+7)
@@ -112,7 +113,7 @@ func millrace(ctx context.Context, s *servers, real bool, copies int) (c *contes
 	begin := func(name string, n, port int) error {
 		own := maps.Clone(env)
 		own["PORT"] = strconv.Itoa(port)
-		p, err := s.start(fmt.Sprintf("%s-%d", name, n), s.millrace(), own, "serve", name)
+		p, err := s.start(ctx, fmt.Sprintf("%s-%d", name, n), s.millrace(), own, "serve", name)
 		if err == nil {
 			c.measured = append(c.measured, p)
 		}
@@ -161,7 +162,7 @@ func up(ctx context.Context, s *servers) (*contestant, error) {
 	}
 	base := s.plan.basePort + 100
 	env := map[string]string{"LOG_LEVEL": "warn"}
-	p, err := s.start("embedded", s.millrace(), env, "up", "--data", data, "--base-port", strconv.Itoa(base))
+	p, err := s.start(ctx, "embedded", s.millrace(), env, "up", "--data", data, "--base-port", strconv.Itoa(base))
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +184,7 @@ func peer(ctx context.Context, s *servers, name string, args ...string) (*contes
 		return nil, err
 	}
 	args = append([]string{"-port", strconv.Itoa(port), "-dsn", s.dsn(database)}, args...)
-	p, err := s.start(name, filepath.Join(s.plan.out, "bin", name), nil, args...)
+	p, err := s.start(ctx, name, filepath.Join(s.plan.out, "bin", name), nil, args...)
 	if err != nil {
 		return nil, err
 	}

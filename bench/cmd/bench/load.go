@@ -126,7 +126,8 @@ func (c *conductor) round(ctx context.Context, m maker, warm int, measure func(*
 	}
 	who, err := m.make(ctx, c.servers)
 	if err != nil {
-		return fmt.Errorf("start %s: %w", m.name, err)
+		c.report.fail(m.name, fmt.Errorf("start: %w", err))
+		return ctx.Err() // the others have their turns all the same
 	}
 	var sent int
 	c.put = func(l load) (outcome, error) {

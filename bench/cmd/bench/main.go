@@ -68,8 +68,8 @@ func run(ctx context.Context, p plan) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.down()) }()
-	r := newReport(p)
+	defer func() { err = errors.Join(err, s.down(context.WithoutCancel(ctx))) }()
+	r := newReport(ctx, p)
 	c := &conductor{plan: p, servers: s, report: r}
 	began := time.Now()
 	for _, part := range parts {

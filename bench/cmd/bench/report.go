@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -49,7 +50,7 @@ type curve struct {
 	Points  [][2]float64 `json:"points"`
 }
 
-func newReport(p plan) *report {
+func newReport(ctx context.Context, p plan) *report {
 	r := &report{At: time.Now().UTC().Truncate(time.Second), Command: "make bench", Failures: []string{}}
 	if p.quick {
 		r.Command = "make bench-quick"
@@ -57,15 +58,15 @@ func newReport(p plan) *report {
 	if p.scale != 1 || p.only != "" {
 		r.Command = "go run ./cmd/bench " + strings.Join(os.Args[1:], " ")
 	}
-	r.Machine = machine{Processors: runtime.NumCPU(), Model: model(), System: told("uname", "-sr"), Build: told("git", "describe", "--tags", "--always", "--dirty")}
+	r.Machine = machine{Processors: runtime.NumCPU(), Model: model(), System: told(ctx, "uname", "-sr"), Build: told(ctx, "git", "describe", "--tags", "--always", "--dirty")}
 	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
 		r.Machine.LoadBefore = strings.Join(strings.Fields(string(text))[:3], " ")
 	}
 	return r
 }
 
-func told(name string, args ...string) string {
-	out, err := exec.Command(name, args...).Output()
+func told(ctx context.Context, name string, args ...string) string {
+	out, err := exec.CommandContext(ctx, name, args...).Output()
 	if err != nil {
 		return "unknown"
 	}

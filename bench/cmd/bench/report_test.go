@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-func measured() *report {
-	r := newReport(plan{})
+func measured(t *testing.T) *report {
+	t.Helper()
+	r := newReport(t.Context(), plan{})
 	for _, v := range []float64{900, 1000, 1200} {
 		r.sample("steady", "millrace", "orders/s", v)
 	}
@@ -25,14 +26,14 @@ func measured() *report {
 func TestTheTableGivesMedianRangeAndRatio(t *testing.T) {
 	t.Parallel()
 	want := "| steady, at most 1,000 orders under way, against stock Watermill tuned | 1000 orders/s (900 to 1200) | 100 orders/s | 10.00 |\n"
-	if got := measured().table(); !strings.Contains(got, want) {
+	if got := measured(t).table(); !strings.Contains(got, want) {
 		t.Errorf("got\n%s", got)
 	}
 }
 
 func TestAFastWrongAnswerIsNoResult(t *testing.T) {
 	t.Parallel()
-	r := measured()
+	r := measured(t)
 	r.sample("steady", "millrace", "orders/s", 1e6)
 	r.fail("millrace", errors.New("12 orders are lost"))
 	r.keep()
@@ -47,7 +48,7 @@ func TestThePageKeepsWhatStandsAroundTheTable(t *testing.T) {
 	if err := os.WriteFile(page, []byte("before\n"+begins+"old\n"+ends+"after\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := measured().intoPage(page); err != nil {
+	if err := measured(t).intoPage(page); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(page)
@@ -64,14 +65,14 @@ func TestThePageKeepsWhatStandsAroundTheTable(t *testing.T) {
 	if err := os.WriteFile(page, []byte("no place\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := measured().intoPage(page); err == nil {
+	if err := measured(t).intoPage(page); err == nil {
 		t.Error("a page without a place was written")
 	}
 }
 
 func TestAPlotIsXMLWithAPointForEveryMeasurement(t *testing.T) {
 	t.Parallel()
-	plots := measured().plots()
+	plots := measured(t).plots()
 	if len(plots) != 1 {
 		t.Fatalf("%d plots, want that of throughput alone", len(plots))
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,7 +59,7 @@ func newServers(ctx context.Context, p plan) (*servers, error) {
 	s.ours = !running
 	out, err := exec.CommandContext(ctx, "bash", "-c", `env -i bash -c '. "$1"; env' - "$0"`, filepath.Join(root, ".infra/env")).Output()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("read .infra/env: %w", err), s.down())
+		return nil, errors.Join(fmt.Errorf("read .infra/env: %w", err), s.down(context.WithoutCancel(ctx)))
 	}
 	for line := range strings.Lines(string(out)) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && strings.Contains(name, "_") && name != "_" {
@@ -70,11 +72,11 @@ func newServers(ctx context.Context, p plan) (*servers, error) {
 func (s *servers) millrace() string { return filepath.Join(s.root, "bin/millrace") }
 
 // down ends the servers, where they were started here.
-func (s *servers) down() error {
+func (s *servers) down(ctx context.Context) error {
 	if !s.ours {
 		return nil
 	}
-	if out, err := exec.Command(filepath.Join(s.root, "scripts/infra"), "down").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, filepath.Join(s.root, "scripts/infra"), "down").CombinedOutput(); err != nil {
 		return fmt.Errorf("scripts/infra down: %w: %s", err, out)
 	}
 	return nil
@@ -82,8 +84,11 @@ func (s *servers) down() error {
 
 // dsn is the address of a database.
 func (s *servers) dsn(database string) string {
-	return fmt.Sprintf("postgres://%s:%s@%s:%s/%s?sslmode=disable",
-		s.env["POSTGRES_USER"], s.env["POSTGRES_PASSWORD"], s.env["POSTGRES_HOST"], s.env["POSTGRES_PORT"], database)
+	address := url.URL{
+		Scheme: "postgres", User: url.UserPassword(s.env["POSTGRES_USER"], s.env["POSTGRES_PASSWORD"]),
+		Host: net.JoinHostPort(s.env["POSTGRES_HOST"], s.env["POSTGRES_PORT"]), Path: database, RawQuery: "sslmode=disable",
+	}
+	return address.String()
 }
 
 // database makes a database anew, empty.
@@ -126,14 +131,15 @@ type process struct {
 }
 
 // start runs a program in a folder without settings, with nothing in its environment but what is given.
-func (s *servers) start(name, binary string, env map[string]string, args ...string) (*process, error) {
+// It outlives ctx: stop ends it.
+func (s *servers) start(ctx context.Context, name, binary string, env map[string]string, args ...string) (*process, error) {
 	p := &process{name: name, ended: make(chan struct{}), log: filepath.Join(s.plan.out, "logs", name+".log")}
 	log, err := os.Create(p.log)
 	if err != nil {
 		return nil, fmt.Errorf("log of %s: %w", name, err)
 	}
 	defer log.Close()
-	p.cmd = exec.Command(binary, args...)
+	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), binary, args...)
 	p.cmd.Dir, p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = filepath.Join(s.plan.out, "empty"), environment(env), log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
@@ -185,8 +191,8 @@ func (p *process) ready(ctx context.Context, port int) error {
 	}
 }
 
-func get(ctx context.Context, url string) (int, []byte) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func get(ctx context.Context, at string) (int, []byte) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
 		return 0, nil
 	}

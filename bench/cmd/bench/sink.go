@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,11 +19,11 @@ type sink struct {
 	ids    map[string]int
 }
 
-func newSink(port int) (*sink, error) {
+func newSink(ctx context.Context, port int) (*sink, error) {
 	s := &sink{ids: map[string]int{}}
 	s.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{s}, nil }))
 	s.server.Domain = "localhost"
-	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return nil, fmt.Errorf("mail server: %w", err)
 	}
