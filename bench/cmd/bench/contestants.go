@@ -53,9 +53,10 @@ type maker struct {
 }
 
 var (
-	ours      = maker{"millrace", func(ctx context.Context, s *servers) (*contestant, error) { return millrace(ctx, s, false, 1) }}
-	oursReal  = maker{"millrace-real", func(ctx context.Context, s *servers) (*contestant, error) { return millrace(ctx, s, true, 1) }}
-	oursTwice = maker{"millrace-twice", func(ctx context.Context, s *servers) (*contestant, error) { return millrace(ctx, s, false, 2) }}
+	ours      = maker{"millrace", form{copies: 1}.start}
+	oursReal  = maker{"millrace-real", form{copies: 1, outside: true}.start}
+	oursTwice = maker{"millrace-twice", form{copies: 2}.start}
+	oursLong  = maker{"millrace-long", form{copies: 1, env: map[string]string{"OUTBOX_RETENTION": "1m", "IDEMPOTENCY_TTL": "1m"}}.start}
 	embedded  = maker{"embedded", up}
 	watermill = maker{"watermill", func(ctx context.Context, s *servers) (*contestant, error) {
 		return peer(ctx, s, "watermill", "-broker", s.env["KAFKA_BROKERS"])
@@ -69,13 +70,20 @@ var consumers = []string{"payment-service", "inventory-service", "notification-s
 // oursDatabase is apart from what tests use on the same server.
 const oursDatabase = "bench_millrace"
 
-// millrace starts six processes as an operator would, or with two of every consumer. With outside, the
-// provider is asked over HTTP and keeps a ledger on disk, and mail goes to a server.
-func millrace(ctx context.Context, s *servers, outside bool, copies int) (c *contestant, err error) {
+// form is how Millrace is set up.
+type form struct {
+	copies  int               // of every consumer
+	outside bool              // the provider is asked over HTTP and keeps a ledger on disk, and mail goes to a server
+	env     map[string]string // settings that differ
+}
+
+// start starts six processes as an operator would, and more of the consumers where there are copies.
+func (f form) start(ctx context.Context, s *servers) (c *contestant, err error) {
 	base := s.plan.basePort
 	env := maps.Clone(s.env)
 	env["POSTGRES_DB"] = oursDatabase
 	env["LOG_LEVEL"] = "warn"
+	maps.Copy(env, f.env)
 	env["ORDER_SERVICE_URL"], env["INVENTORY_SERVICE_URL"] = local(base+1), local(base+3)
 	env["PSP_URL"], env["SMTP_HOST"] = "inprocess", "discard"
 	c = &contestant{name: "millrace", url: local(base)}
@@ -84,7 +92,7 @@ func millrace(ctx context.Context, s *servers, outside bool, copies int) (c *con
 			err = errors.Join(err, c.stop())
 		}
 	}()
-	if outside {
+	if f.outside {
 		// The provider starts with an empty ledger: so must everything that is compared with it.
 		books := filepath.Join(s.plan.out, "psp")
 		if err := errors.Join(os.RemoveAll(books), s.database(ctx, oursDatabase)); err != nil {
@@ -127,7 +135,7 @@ func millrace(ctx context.Context, s *servers, outside bool, copies int) (c *con
 	}
 	ports := []int{base, base + 1, base + 2, base + 3, base + 4, base + 5}
 	c.handledAt = []string{local(base + 4)}
-	for n := 2; n <= copies; n++ {
+	for n := 2; n <= f.copies; n++ {
 		for i, name := range consumers {
 			port := base + 10*n + i
 			if err := begin(name, n, port); err != nil {

@@ -61,6 +61,9 @@ func run(ctx context.Context, p plan) (err error) {
 	if err != nil {
 		return err
 	}
+	if p.page != "" && (p.scale != 1 || p.quick) {
+		return errors.New("-page is for full runs: leave -scale and -quick out")
+	}
 	if p.out, err = filepath.Abs(p.out); err != nil {
 		return fmt.Errorf("folder for results: %w", err)
 	}

@@ -19,9 +19,9 @@ type conductor struct {
 type part func(context.Context, *conductor) error
 
 // allParts are the parts of a full run, in order.
-var allParts = []string{"steady", "more", "curves", "latency"}
+var allParts = []string{"steady", "more", "curves", "latency", "soak"}
 
-var partNamed = map[string]part{"steady": steady, "more": more, "curves": curves, "latency": latency, "quick": quick}
+var partNamed = map[string]part{"steady": steady, "more": more, "curves": curves, "latency": latency, "soak": soak, "quick": quick}
 
 func partsOf(p plan) ([]part, error) {
 	names := allParts
@@ -71,7 +71,7 @@ func (c *conductor) rates(m maker, steadyOrders, burstOrders int) func(*contesta
 		}
 		peak := 0.0
 		for _, p := range who.measured {
-			peak = max(peak, p.peak())
+			peak = max(peak, p.memory("VmHWM:"))
 		}
 		c.report.sample("memory", m.name, "MB", peak)
 		return nil
@@ -220,6 +220,31 @@ func latency(ctx context.Context, c *conductor) error {
 		}
 	}
 	return nil
+}
+
+// soak measures whether 200,000 orders make Millrace slower or larger. What was published is cleaned up
+// meanwhile: its outbox keeps rows for a minute.
+func soak(ctx context.Context, c *conductor) error {
+	const lap, laps = 10000, 20
+	return c.round(ctx, oursLong, lap, func(who *contestant) error {
+		for n := 1; n <= laps; n++ {
+			o, err := c.put(load{orders: lap, maxOpen: open})
+			if err != nil {
+				return err
+			}
+			largest := 0.0
+			for _, p := range who.measured {
+				largest = max(largest, p.memory("VmRSS:"))
+			}
+			name := map[int]string{1: "first", laps: "last"}[n]
+			if name == "" {
+				name = "between"
+			}
+			c.report.sample("soak", name, "orders/s", o.CompletedPerSecond)
+			c.report.sample("soak memory", name, "MB", largest)
+		}
+		return nil
+	})
 }
 
 // quick is one small round of everything that is compared.

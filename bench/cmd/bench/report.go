@@ -183,6 +183,8 @@ var rows = []struct {
 	{"two processes of every consumer, against one", "copies", "two", "copies", "one"},
 	{"processor time of the processes, against stock Watermill tuned", "processor", "millrace", "processor", "watermill"},
 	{"processor time of the processes, against River tuned", "processor", "millrace", "processor", "river"},
+	{"after 200,000 orders, against after 10,000", "soak", "last", "soak", "first"},
+	{"largest process after 200,000 orders, against after 10,000", "soak memory", "last", "soak memory", "first"},
 	{"largest process, after steady load and burst", "memory", "millrace", "", ""},
 }
 

@@ -208,14 +208,14 @@ func get(ctx context.Context, at string) (int, []byte) {
 // cpu gives the processor time that a program has used so far.
 func (p *process) cpu() time.Duration { return processorTime(p.cmd.Process.Pid, false) }
 
-// peak gives the most memory that a program has held so far, in MB.
-func (p *process) peak() float64 {
+// memory gives what a program holds, in MB: VmRSS: now, VmHWM: at most so far.
+func (p *process) memory(what string) float64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		return 0
 	}
 	for line := range strings.Lines(string(status)) {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == what {
 			kb, _ := strconv.ParseFloat(fields[1], 64)
 			return kb / 1024
 		}
