@@ -31,11 +31,13 @@ decided the order's end, which the order itself tells (updatedAt), so it does no
 is looked: it is exact as far as the two clocks agree, which on one machine they do.
 
 completed are the orders that ended CONFIRMED and whose OrderCompleted was handled by the notification
-service, the last to do so; failed are all others. Its rate ends when the last of them was. That is
-read from the service's metrics: where the gateway's port and four more is not its address, say so with
---handled-at, once for each of its processes. Where nothing answers there, a line says so, and completed
-is what the saga decided. Other load at the same time is counted too: give none. Exits 2 when an order
-failed. Whether mails and books are right is "millrace verify --settled"'s affair.`,
+service, the last to do so; failed are all others. The rate ends when the last of them was handled, and
+with --max-open an order is under way until then. That is read from the service's metrics: where its
+address is not the gateway's port and four more, say so with --handled-at, once for each of its
+processes. Where nothing answers there, a line says so, and completed is what the saga decided. Other
+load at the same time is counted too: give none.
+
+Exits 2 when an order failed. Whether mails and books are right is "millrace verify --settled"'s affair.`,
 		Example: "  millrace bench --orders 1000 --concurrency 16\n  millrace bench --orders 300 --rate 10 --json",
 		Args:    exactly(),
 	}

@@ -17,6 +17,9 @@ import (
 // before OrderCompleted is sent, and nobody else reads it.
 const lastHandler = "notify_customer"
 
+// often is how often counters are read while a load is on.
+const often = 20 * time.Millisecond
+
 // notificationPort is where the notification service listens, counted from the gateway's port.
 const notificationPort = 4
 
@@ -25,6 +28,9 @@ type handled struct {
 	http *http.Client
 	urls []string // of all processes of the notification service
 	from float64  // what they had counted before the load
+
+	done int       // since then
+	at   time.Time // when that was first seen
 }
 
 // watchHandled reads the counters before a load. It fails when they are not to be had.
@@ -41,23 +47,30 @@ func watchHandled(ctx context.Context, client *http.Client, urls []string) (*han
 	return h, nil
 }
 
+// look reads the counters and gives how many have been handled since the beginning.
+func (h *handled) look(ctx context.Context, now func() time.Time) int {
+	n, err := h.count(ctx)
+	if done := int(n - h.from); err == nil && done != h.done {
+		h.done, h.at = done, now()
+	}
+	return h.done
+}
+
 // await returns when OrderCompleted of so many orders has been handled since the beginning, with the
-// moment at which that was seen. When nothing has moved for as long as the patience lasts, it gives
-// how many are missing.
+// moment at which the last of them was seen. When nothing has moved for as long as the patience
+// lasts, it gives how many are missing.
 func (h *handled) await(ctx context.Context, orders int, patience time.Duration, now func() time.Time) (at time.Time, missing int) {
-	const often = 10 * time.Millisecond
-	moved, seen := now(), 0
+	began := now()
 	for {
-		n, err := h.count(ctx)
-		at := now()
-		if done := int(n - h.from); err == nil && done != seen {
-			moved, seen = at, done
+		if done := h.look(ctx, now); done >= orders {
+			return h.at, 0
 		}
-		if seen >= orders {
-			return at, 0
+		since := began
+		if h.at.After(began) {
+			since = h.at
 		}
-		if at.Sub(moved) > patience || !pause(ctx, often) {
-			return at, orders - seen
+		if now().Sub(since) > patience || !pause(ctx, often) {
+			return h.at, orders - h.done
 		}
 	}
 }

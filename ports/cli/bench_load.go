@@ -97,9 +97,11 @@ func take(ctx context.Context, slots chan struct{}) bool {
 	}
 }
 
+// free lets one more order begin, where there is a bound and it was reached by an order of ours.
 func free(slots chan struct{}) {
-	if slots != nil {
-		<-slots
+	select {
+	case <-slots:
+	default:
 	}
 }
 
@@ -132,11 +134,16 @@ func (l *load) place(ctx context.Context, m *measure, run string, origin time.Ti
 }
 
 // watch looks for ends until there is nothing more to come. How often it looks does not change
-// what is measured, only how soon a slot is free again.
+// what is measured, only how soon a slot is free again. Where counters tell how many have ended, the
+// orders themselves are asked for when all have: looking for them all the time is load, too.
 func (l *load) watch(ctx context.Context, m *measure, slots chan struct{}, progress func(int)) {
 	often, patience := 250*time.Millisecond, l.patience
 	if l.rate > 0 {
 		patience += time.Duration(float64(time.Second) / l.rate) // between two orders nothing need happen
+	}
+	if l.handled != nil {
+		l.follow(ctx, m, slots, progress, patience)
+		slots = nil // they have been freed by count
 	}
 	if slots != nil {
 		often = 20 * time.Millisecond
@@ -147,6 +154,24 @@ func (l *load) watch(ctx context.Context, m *measure, slots chan struct{}, progr
 		ended, moved := m.progress()
 		progress(ended)
 		if ended == l.orders || l.now().Sub(moved) > patience || !pause(ctx, max(often, 4*l.now().Sub(began))) {
+			return
+		}
+	}
+}
+
+// follow frees a slot for every order whose end has been handled, until all orders have.
+func (l *load) follow(ctx context.Context, m *measure, slots chan struct{}, progress func(int), patience time.Duration) {
+	for freed := 0; ; {
+		done := l.handled.look(ctx, l.now)
+		for ; freed < done; freed++ {
+			free(slots)
+		}
+		refused, moved := m.progress()
+		if l.handled.at.After(moved) {
+			moved = l.handled.at
+		}
+		progress(min(l.orders, done+refused))
+		if done+refused >= l.orders || l.now().Sub(moved) > patience || !pause(ctx, often) {
 			return
 		}
 	}

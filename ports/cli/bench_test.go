@@ -72,6 +72,23 @@ func TestMaxOpenBoundsTheOrdersUnderWay(t *testing.T) {
 	})
 }
 
+func TestWhereCountersTellOrdersAreAskedForOnceAtTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeAPI{accepting: time.Millisecond, ending: 100 * time.Millisecond, handling: 50 * time.Millisecond}
+		r, code, words := bench(t, f, "--orders", "600", "--concurrency", "60", "--max-open", "50", "--handled-at", "http://notification.invalid")
+		if code != cli.Done || r.Completed != 600 || r.Confirm.P50 != 101 || f.mostOpen > 50 || f.mostOpen < 45 {
+			t.Errorf("%+v, %d open at once, exit %d: %s", r, f.mostOpen, code, words)
+		}
+		if f.lists > 4 {
+			t.Errorf("%d pages were asked for, 3 hold all orders", f.lists)
+		}
+		if r.CompletedPerSecond > 50/0.151 {
+			t.Errorf("completed %v/s: 50 under way, each for 151 ms, make no more than 331", r.CompletedPerSecond)
+		}
+	})
+}
+
 func TestABurstIsFollowedPageByPage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
