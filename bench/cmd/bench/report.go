@@ -51,18 +51,30 @@ type curve struct {
 }
 
 func newReport(ctx context.Context, p plan) *report {
-	r := &report{At: time.Now().UTC().Truncate(time.Second), Command: "make bench", Failures: []string{}}
-	if p.quick {
-		r.Command = "make bench-quick"
-	}
-	if p.scale != 1 || p.only != "" {
-		r.Command = "go run ./cmd/bench " + strings.Join(os.Args[1:], " ")
-	}
+	r := &report{At: time.Now().UTC().Truncate(time.Second), Command: command(p, os.Args[1:]), Failures: []string{}}
 	r.Machine = machine{Processors: runtime.NumCPU(), Model: model(), System: told(ctx, "uname", "-sr"), Build: told(ctx, "git", "describe", "--tags", "--always", "--dirty")}
 	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
 		r.Machine.LoadBefore = strings.Join(strings.Fields(string(text))[:3], " ")
 	}
 	return r
+}
+
+// command is what a reader has to type for the same run.
+func command(p plan, args []string) string {
+	made := "make bench"
+	if p.quick {
+		made = "make bench-quick"
+	}
+	var flags []string
+	for _, arg := range args {
+		if strings.TrimLeft(arg, "-") != "quick" {
+			flags = append(flags, arg)
+		}
+	}
+	if len(flags) > 0 {
+		made += " BENCH='" + strings.Join(flags, " ") + "'"
+	}
+	return made
 }
 
 func told(ctx context.Context, name string, args ...string) string {

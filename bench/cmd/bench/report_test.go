@@ -94,3 +94,21 @@ func TestAPlotIsXMLWithAPointForEveryMeasurement(t *testing.T) {
 		t.Errorf("%d points, want 2", points)
 	}
 }
+
+func TestTheCommandIsWhatOneHasToType(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		quick bool
+		args  string
+		want  string
+	}{
+		{false, "", "make bench"},
+		{true, "-quick", "make bench-quick"},
+		{false, "-only steady -rounds 5", "make bench BENCH='-only steady -rounds 5'"},
+		{true, "-quick -keep", "make bench-quick BENCH='-keep'"},
+	} {
+		if got := command(plan{quick: c.quick}, strings.Fields(c.args)); got != c.want {
+			t.Errorf("%q, not %q", got, c.want)
+		}
+	}
+}
