@@ -34,8 +34,8 @@ completed are the orders that ended CONFIRMED and whose OrderCompleted was handl
 service, the last to do so; failed are all others. The rate ends when the last of them was handled, and
 with --max-open an order is under way until then. That is read from the service's metrics: where its
 address is not the gateway's port and four more, say so with --handled-at, once for each of its
-processes. Where nothing answers there, a line says so, and completed is what the saga decided. Other
-load at the same time is counted too: give none.
+processes. Where nothing answers there, or one of them was started anew meanwhile, a line says so, and
+completed is what the saga decided. Other load at the same time is counted too: give none.
 
 Exits 2 when an order failed. Whether mails and books are right is "millrace verify --settled"'s affair.`,
 		Example: "  millrace bench --orders 1000 --concurrency 16\n  millrace bench --orders 300 --rate 10 --json",
@@ -77,6 +77,9 @@ Exits 2 when an order failed. Whether mails and books are right is "millrace ver
 		finish()
 		if err != nil {
 			return fmt.Errorf("bench: %w", err)
+		}
+		if l.handled != nil && l.handled.lost {
+			fmt.Fprintln(p.Stderr, "the notification service was started anew meanwhile: completed is what the saga decided")
 		}
 		if p.json {
 			err = writeJSON(p.Stdout, m.result())

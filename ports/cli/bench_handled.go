@@ -27,10 +27,12 @@ const notificationPort = 4
 type handled struct {
 	http *http.Client
 	urls []string // of all processes of the notification service
-	from float64  // what they had counted before the load
+	from float64  // what they had counted before the load, duplicates left out
 
-	done int       // since then
+	runs float64   // of the handler, as last seen
+	done int       // orders since then
 	at   time.Time // when that was first seen
+	lost bool      // a process has begun to count anew: nothing can be told any more
 }
 
 // watchHandled reads the counters before a load. It fails when they are not to be had.
@@ -39,18 +41,23 @@ func watchHandled(ctx context.Context, client *http.Client, urls []string) (*han
 		return nil, errors.New("no address")
 	}
 	h := &handled{http: client, urls: urls}
-	n, err := h.count(ctx)
+	runs, duplicates, err := h.count(ctx)
 	if err != nil {
 		return nil, err
 	}
-	h.from = n
+	h.runs, h.from = runs, runs-duplicates
 	return h, nil
 }
 
 // look reads the counters and gives how many have been handled since the beginning.
 func (h *handled) look(ctx context.Context, now func() time.Time) int {
-	n, err := h.count(ctx)
-	if done := int(n - h.from); err == nil && done != h.done {
+	runs, duplicates, err := h.count(ctx)
+	if err != nil {
+		return h.done
+	}
+	h.lost = h.lost || runs < h.runs
+	h.runs = runs
+	if done := int(runs - duplicates - h.from); done > h.done {
 		h.done, h.at = done, now()
 	}
 	return h.done
@@ -58,11 +65,11 @@ func (h *handled) look(ctx context.Context, now func() time.Time) int {
 
 // await returns when OrderCompleted of so many orders has been handled since the beginning, with the
 // moment at which the last of them was seen. When nothing has moved for as long as the patience
-// lasts, it gives how many are missing.
+// lasts, it gives how many are missing. Where the counters are lost it gives none: nobody knows.
 func (h *handled) await(ctx context.Context, orders int, patience time.Duration, now func() time.Time) (at time.Time, missing int) {
 	began := now()
 	for {
-		if done := h.look(ctx, now); done >= orders {
+		if done := h.look(ctx, now); done >= orders || h.lost {
 			return h.at, 0
 		}
 		since := began
@@ -75,33 +82,31 @@ func (h *handled) await(ctx context.Context, orders int, patience time.Duration,
 	}
 }
 
-// count sums up what has been handled for the first time.
-func (h *handled) count(ctx context.Context) (float64, error) {
-	sum := 0.0
+// count sums up how often the handler was done, and how often with a message for the second time.
+func (h *handled) count(ctx context.Context) (runs, duplicates float64, err error) {
 	for _, at := range h.urls {
-		n, err := h.one(ctx, strings.TrimSuffix(at, "/")+"/metrics")
+		r, d, err := h.one(ctx, strings.TrimSuffix(at, "/")+"/metrics")
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		sum += n
+		runs, duplicates = runs+r, duplicates+d
 	}
-	return sum, nil
+	return runs, duplicates, nil
 }
 
-func (h *handled) one(ctx context.Context, at string) (float64, error) {
+func (h *handled) one(ctx context.Context, at string) (runs, duplicates float64, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", at, err)
+		return 0, 0, fmt.Errorf("read %s: %w", at, err)
 	}
 	answer, err := h.http.Do(request)
 	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", at, err)
+		return 0, 0, fmt.Errorf("read %s: %w", at, err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("read %s: HTTP %d", at, answer.StatusCode)
+		return 0, 0, fmt.Errorf("read %s: HTTP %d", at, answer.StatusCode)
 	}
-	sum := 0.0
 	lines := bufio.NewScanner(answer.Body)
 	for lines.Scan() {
 		line := lines.Text()
@@ -111,12 +116,12 @@ func (h *handled) one(ctx context.Context, at string) (float64, error) {
 		}
 		switch {
 		case strings.HasPrefix(line, "messages_handled_total{") && strings.Contains(line, `outcome="done"`):
-			sum += value
+			runs += value
 		case strings.HasPrefix(line, "messages_duplicate_total{"):
-			sum -= value
+			duplicates += value
 		}
 	}
-	return sum, lines.Err()
+	return runs, duplicates, lines.Err()
 }
 
 // notificationAt gives the address of the notification service beside a gateway, where both have

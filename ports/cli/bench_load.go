@@ -22,6 +22,7 @@ type load struct {
 	payment     string
 	patience    time.Duration
 	handled     *handled // nil: nobody can be asked
+	freed       int      // slots that were freed by count, for orders that were not yet seen to have ended
 	now         func() time.Time
 }
 
@@ -143,7 +144,6 @@ func (l *load) watch(ctx context.Context, m *measure, slots chan struct{}, progr
 	}
 	if l.handled != nil {
 		l.follow(ctx, m, slots, progress, patience)
-		slots = nil // they have been freed by count
 	}
 	if slots != nil {
 		often = 20 * time.Millisecond
@@ -159,11 +159,12 @@ func (l *load) watch(ctx context.Context, m *measure, slots chan struct{}, progr
 	}
 }
 
-// follow frees a slot for every order whose end has been handled, until all orders have.
+// follow frees a slot for every order whose end has been handled, until all orders have, or until the
+// counters do not tell any more.
 func (l *load) follow(ctx context.Context, m *measure, slots chan struct{}, progress func(int), patience time.Duration) {
-	for freed := 0; ; {
+	for {
 		done := l.handled.look(ctx, l.now)
-		for ; freed < done; freed++ {
+		for ; l.freed < done; l.freed++ {
 			free(slots)
 		}
 		refused, moved := m.progress()
@@ -171,7 +172,7 @@ func (l *load) follow(ctx context.Context, m *measure, slots chan struct{}, prog
 			moved = l.handled.at
 		}
 		progress(min(l.orders, done+refused))
-		if done+refused >= l.orders || l.now().Sub(moved) > patience || !pause(ctx, often) {
+		if done+refused >= l.orders || l.handled.lost || l.now().Sub(moved) > patience || !pause(ctx, often) {
 			return
 		}
 	}
@@ -214,9 +215,14 @@ func (l *load) look(ctx context.Context, m *measure, slots chan struct{}) {
 }
 
 func (l *load) seen(m *measure, slots chan struct{}, o shown) {
-	if o.ended() && m.finished(o, l.now()) {
-		free(slots)
+	if !o.ended() || !m.finished(o, l.now()) {
+		return
 	}
+	if l.freed > 0 {
+		l.freed--
+		return
+	}
+	free(slots)
 }
 
 // pause waits, and says whether it was for the whole time.

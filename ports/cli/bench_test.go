@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,6 +86,21 @@ func TestWhereCountersTellOrdersAreAskedForOnceAtTheEnd(t *testing.T) {
 		}
 		if r.CompletedPerSecond > 50/0.151 {
 			t.Errorf("completed %v/s: 50 under way, each for 151 ms, make no more than 331", r.CompletedPerSecond)
+		}
+	})
+}
+
+func TestCountersThatBeginAnewAreNotBelieved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeAPI{ending: 100 * time.Millisecond, anew: 250 * time.Millisecond}
+		began := time.Now()
+		r, code, words := bench(t, f, "--orders", "60", "--concurrency", "20", "--max-open", "10", "--handled-at", "http://notification.invalid")
+		if code != cli.Done || r.Completed != 60 || f.mostOpen > 10 || time.Since(began) > 5*time.Second {
+			t.Errorf("%+v, %d open at once, exit %d after %v", r, f.mostOpen, code, time.Since(began))
+		}
+		if !strings.Contains(words, "started anew meanwhile: completed is what the saga decided") {
+			t.Errorf("it says %q", words)
 		}
 	})
 }

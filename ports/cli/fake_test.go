@@ -18,6 +18,7 @@ type fakeAPI struct {
 	accepting time.Duration // how long a POST takes
 	ending    time.Duration // from there to the order's end
 	handling  time.Duration // from there until OrderCompleted was handled; below zero for never
+	anew      time.Duration // from the first order until the notification service is started anew; 0 for never
 
 	mu       sync.Mutex
 	orders   []*fakeOrder // in the order of their ids
@@ -131,8 +132,12 @@ func (f *fakeAPI) metrics(w http.ResponseWriter) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	done, twice := 1000, 0
+	var since time.Time
+	if f.anew > 0 && len(f.orders) > 0 && time.Since(f.orders[0].placed) > f.anew {
+		done, since = 0, f.orders[0].placed.Add(f.anew)
+	}
 	for i, o := range f.orders {
-		if f.handling < 0 || time.Now().Before(o.ends.Add(f.handling)) {
+		if f.handling < 0 || time.Now().Before(o.ends.Add(f.handling)) || o.ends.Before(since) {
 			continue
 		}
 		done++
