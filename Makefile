@@ -3,7 +3,7 @@ SHELL := bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMPOSE  = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
-BENCH   ?= --orders 1000 --concurrency 16
+BENCH   ?=
 ARGS    ?=
 
 .PHONY: help
@@ -40,8 +40,12 @@ verify: ## generated files are fresh
 	@scripts/verify
 
 .PHONY: bench
-bench: build ## load on a running `make run` (flags in BENCH)
-	bin/millrace bench $(BENCH)
+bench: build ## Millrace and its peers on real servers, 40 minutes (flags in BENCH)
+	cd bench && go run ./cmd/bench $(BENCH)
+
+.PHONY: bench-quick
+bench-quick: build ## the same in one small round, under 3 minutes
+	cd bench && go run ./cmd/bench -quick $(BENCH)
 
 .PHONY: infra-up
 infra-up: ## PostgreSQL, Kafka and Redis on loopback; addresses in .infra/env

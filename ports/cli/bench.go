@@ -28,9 +28,16 @@ under way steady; a burst without it flatters a system that works in batches.
 
 accept is from the order's begin to the 202. confirm is from there to the moment at which the saga
 decided the order's end, which the order itself tells (updatedAt), so it does not depend on how often
-is looked: it is exact as far as the two clocks agree, which on one machine they do. completed are
-the orders that ended CONFIRMED, failed all others. Exits 2 when an order failed. Whether mails and
-books are right is "millrace verify --settled"'s affair.`,
+is looked: it is exact as far as the two clocks agree, which on one machine they do.
+
+completed are the orders that ended CONFIRMED and whose OrderCompleted was handled by the notification
+service, the last to do so; failed are all others. The rate ends when the last of them was handled, and
+with --max-open an order is under way until then. That is read from the service's metrics: where its
+address is not the gateway's port and four more, say so with --handled-at, once for each of its
+processes. Where nothing answers there, or one of them was started anew meanwhile, a line says so, and
+completed is what the saga decided. Other load at the same time is counted too: give none.
+
+Exits 2 when an order failed. Whether mails and books are right is "millrace verify --settled"'s affair.`,
 		Example: "  millrace bench --orders 1000 --concurrency 16\n  millrace bench --orders 300 --rate 10 --json",
 		Args:    exactly(),
 	}
@@ -42,6 +49,8 @@ books are right is "millrace verify --settled"'s affair.`,
 	f.IntVar(&l.skus, "skus", 100, "spread over SKU-001 to this one, at most 100")
 	f.StringVar(&l.payment, "payment", "pm_card_ok", "means of payment")
 	f.DurationVar(&l.patience, "patience", time.Minute, "give up when no order has ended for so long")
+	var handledAt []string
+	f.StringSliceVar(&handledAt, "handled-at", nil, "where the notification service is (default the gateway's port and 4 more)")
 	at := p.urlFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := l.check(); err != nil {
@@ -54,11 +63,23 @@ books are right is "millrace verify --settled"'s affair.`,
 		if u, err := url.Parse(l.api.base); err == nil && !isLoopback(u.Hostname()) {
 			fmt.Fprintf(p.Stderr, "%s is another machine: confirm latencies are right only if its clock and this one agree\n", u.Host)
 		}
+		if !c.Flags().Changed("handled-at") {
+			handledAt = notificationAt(l.api.base)
+		}
+		var err error
+		if l.handled, err = watchHandled(c.Context(), l.api.http, handledAt); err != nil && c.Flags().Changed("handled-at") {
+			return fmt.Errorf("bench: --handled-at: %w", err)
+		} else if err != nil {
+			fmt.Fprintln(p.Stderr, "the notification service's metrics are not to be had (--handled-at): completed is what the saga decided")
+		}
 		progress, finish := p.progress(l.orders)
 		m, err := l.run(c.Context(), progress)
 		finish()
 		if err != nil {
 			return fmt.Errorf("bench: %w", err)
+		}
+		if l.handled != nil && l.handled.lost {
+			fmt.Fprintln(p.Stderr, "the notification service was started anew meanwhile: completed is what the saga decided")
 		}
 		if p.json {
 			err = writeJSON(p.Stdout, m.result())

@@ -21,11 +21,13 @@ type load struct {
 	skus        int
 	payment     string
 	patience    time.Duration
+	handled     *handled // nil: nobody can be asked
+	freed       int      // slots that were freed by count, for orders that were not yet seen to have ended
 	now         func() time.Time
 }
 
-// run places all orders and returns when all have ended, or when none has for as long as the
-// patience lasts. It fails when not one order was answered, or ctx ends.
+// run places all orders and returns when all have ended and been handled by all, or when none has for
+// as long as the patience lasts. It fails when not one order was answered, or ctx ends.
 func (l *load) run(ctx context.Context, progress func(ended int)) (*measure, error) {
 	m := newMeasure(l.orders)
 	sending, stop := context.WithCancel(ctx)
@@ -64,7 +66,11 @@ func (l *load) run(ctx context.Context, progress func(ended int)) (*measure, err
 		return nil, fmt.Errorf("no order was accepted: %w", *err)
 	}
 	m.abandon()
-	return m, nil
+	if orders := m.decided(); l.handled != nil && orders > 0 {
+		at, missing := l.handled.await(ctx, orders, l.patience, l.now)
+		m.handledByAll(at, missing)
+	}
+	return m, ctx.Err()
 }
 
 // wait holds an order back until its time, and says whether it may begin.
@@ -92,9 +98,11 @@ func take(ctx context.Context, slots chan struct{}) bool {
 	}
 }
 
+// free lets one more order begin, where there is a bound and it was reached by an order of ours.
 func free(slots chan struct{}) {
-	if slots != nil {
-		<-slots
+	select {
+	case <-slots:
+	default:
 	}
 }
 
@@ -127,11 +135,15 @@ func (l *load) place(ctx context.Context, m *measure, run string, origin time.Ti
 }
 
 // watch looks for ends until there is nothing more to come. How often it looks does not change
-// what is measured, only how soon a slot is free again.
+// what is measured, only how soon a slot is free again. Where counters tell how many have ended, the
+// orders themselves are asked for when all have: looking for them all the time is load, too.
 func (l *load) watch(ctx context.Context, m *measure, slots chan struct{}, progress func(int)) {
 	often, patience := 250*time.Millisecond, l.patience
 	if l.rate > 0 {
 		patience += time.Duration(float64(time.Second) / l.rate) // between two orders nothing need happen
+	}
+	if l.handled != nil {
+		l.follow(ctx, m, slots, progress, patience)
 	}
 	if slots != nil {
 		often = 20 * time.Millisecond
@@ -142,6 +154,25 @@ func (l *load) watch(ctx context.Context, m *measure, slots chan struct{}, progr
 		ended, moved := m.progress()
 		progress(ended)
 		if ended == l.orders || l.now().Sub(moved) > patience || !pause(ctx, max(often, 4*l.now().Sub(began))) {
+			return
+		}
+	}
+}
+
+// follow frees a slot for every order whose end has been handled, until all orders have, or until the
+// counters do not tell any more.
+func (l *load) follow(ctx context.Context, m *measure, slots chan struct{}, progress func(int), patience time.Duration) {
+	for {
+		done := l.handled.look(ctx, l.now)
+		for ; l.freed < done; l.freed++ {
+			free(slots)
+		}
+		refused, moved := m.progress()
+		if l.handled.at.After(moved) {
+			moved = l.handled.at
+		}
+		progress(min(l.orders, done+refused))
+		if done+refused >= l.orders || l.handled.lost || l.now().Sub(moved) > patience || !pause(ctx, often) {
 			return
 		}
 	}
@@ -184,9 +215,14 @@ func (l *load) look(ctx context.Context, m *measure, slots chan struct{}) {
 }
 
 func (l *load) seen(m *measure, slots chan struct{}, o shown) {
-	if o.ended() && m.finished(o, l.now()) {
-		free(slots)
+	if !o.ended() || !m.finished(o, l.now()) {
+		return
 	}
+	if l.freed > 0 {
+		l.freed--
+		return
+	}
+	free(slots)
 }
 
 // pause waits, and says whether it was for the whole time.

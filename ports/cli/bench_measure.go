@@ -24,6 +24,9 @@ type measure struct {
 	moved    time.Time      // when the last of them ended, or was accepted
 
 	first, lastAccept, lastConfirm time.Time
+
+	handled   time.Time // when the last OrderCompleted had been handled; zero where nobody can tell
+	unhandled int       // orders that ended, and whose OrderCompleted was not handled in time
 }
 
 func newMeasure(orders int) *measure {
@@ -92,6 +95,24 @@ func (m *measure) abandon() {
 	}
 }
 
+// decided gives how many orders have ended by their saga's decision.
+func (m *measure) decided() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.accepts) - len(m.open)
+}
+
+// handledByAll notes when OrderCompleted of all that were decided had been handled, or how many were
+// missing when nothing moved any more.
+func (m *measure) handledByAll(at time.Time, missing int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.handled, m.unhandled = at, missing
+	if missing > 0 {
+		m.failures["ended, OrderCompleted not handled in time"] = missing
+	}
+}
+
 // progress gives how many orders have ended, and when the last thing happened.
 func (m *measure) progress() (ended int, moved time.Time) {
 	m.mu.Lock()
@@ -132,10 +153,14 @@ type quantiles struct {
 func (m *measure) result() benchResult {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	completed, last := max(0, len(m.confirms)-m.unhandled), m.lastConfirm
+	if m.handled.After(last) {
+		last = m.handled
+	}
 	return benchResult{
-		Orders: m.orders, Accepted: len(m.accepts), Completed: len(m.confirms), Failed: m.orders - len(m.confirms),
+		Orders: m.orders, Accepted: len(m.accepts), Completed: completed, Failed: m.orders - completed,
 		AcceptedPerSecond:  perSecond(len(m.accepts), m.lastAccept.Sub(m.first)),
-		CompletedPerSecond: perSecond(len(m.confirms), m.lastConfirm.Sub(m.first)),
+		CompletedPerSecond: perSecond(completed, last.Sub(m.first)),
 		Accept:             quantilesOf(m.accepts), Confirm: quantilesOf(m.confirms),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,6 +73,38 @@ func TestMaxOpenBoundsTheOrdersUnderWay(t *testing.T) {
 	})
 }
 
+func TestWhereCountersTellOrdersAreAskedForOnceAtTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeAPI{accepting: time.Millisecond, ending: 100 * time.Millisecond, handling: 50 * time.Millisecond}
+		r, code, words := bench(t, f, "--orders", "600", "--concurrency", "60", "--max-open", "50", "--handled-at", "http://notification.invalid")
+		if code != cli.Done || r.Completed != 600 || r.Confirm.P50 != 101 || f.mostOpen > 50 || f.mostOpen < 45 {
+			t.Errorf("%+v, %d open at once, exit %d: %s", r, f.mostOpen, code, words)
+		}
+		if f.lists > 4 {
+			t.Errorf("%d pages were asked for, 3 hold all orders", f.lists)
+		}
+		if r.CompletedPerSecond > 50/0.151 {
+			t.Errorf("completed %v/s: 50 under way, each for 151 ms, make no more than 331", r.CompletedPerSecond)
+		}
+	})
+}
+
+func TestCountersThatBeginAnewAreNotBelieved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeAPI{ending: 100 * time.Millisecond, anew: 250 * time.Millisecond}
+		began := time.Now()
+		r, code, words := bench(t, f, "--orders", "60", "--concurrency", "20", "--max-open", "10", "--handled-at", "http://notification.invalid")
+		if code != cli.Done || r.Completed != 60 || f.mostOpen > 10 || time.Since(began) > 5*time.Second {
+			t.Errorf("%+v, %d open at once, exit %d after %v", r, f.mostOpen, code, time.Since(began))
+		}
+		if !strings.Contains(words, "started anew meanwhile: completed is what the saga decided") {
+			t.Errorf("it says %q", words)
+		}
+	})
+}
+
 func TestABurstIsFollowedPageByPage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -95,4 +128,34 @@ func TestAnOrderThatNeverEndsIsGivenUp(t *testing.T) {
 			t.Errorf("%+v, exit %d: %s", r, code, words)
 		}
 	})
+}
+
+func TestCompletedIsWhatHasBeenHandledByAll(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name      string
+		handling  time.Duration
+		completed int
+		rate      float64
+	}{
+		{"soon after", 800 * time.Millisecond, 20, 20},
+		{"never", -1, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := &fakeAPI{ending: 200 * time.Millisecond, handling: c.handling}
+				r, code, words := bench(t, f, "--orders", "20", "--concurrency", "20", "--patience", "5s", "--handled-at", "http://notification.invalid")
+				if r.Completed != c.completed || r.Failed != 20-c.completed || (code == cli.Done) != (c.completed == 20) {
+					t.Errorf("%+v, exit %d: %s", r, code, words)
+				}
+				if r.CompletedPerSecond < c.rate*0.95 || r.CompletedPerSecond > c.rate {
+					t.Errorf("completed %v/s, not %v", r.CompletedPerSecond, c.rate)
+				}
+				if r.Confirm.P50 != 200 {
+					t.Errorf("confirmed after %v ms", r.Confirm.P50)
+				}
+			})
+		})
+	}
 }

@@ -17,6 +17,8 @@ import (
 type fakeAPI struct {
 	accepting time.Duration // how long a POST takes
 	ending    time.Duration // from there to the order's end
+	handling  time.Duration // from there until OrderCompleted was handled; below zero for never
+	anew      time.Duration // from the first order until the notification service is started anew; 0 for never
 
 	mu       sync.Mutex
 	orders   []*fakeOrder // in the order of their ids
@@ -42,6 +44,8 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id, cancel := strings.CutSuffix(id, "/cancel")
 	switch {
 	case r.URL.Path == "/readyz":
+	case r.URL.Path == "/metrics":
+		f.metrics(w)
 	case r.URL.Path == "/api/v1/orders" && r.Method == http.MethodPost:
 		f.place(w, r)
 	case r.URL.Path == "/api/v1/orders":
@@ -120,6 +124,33 @@ func (f *fakeAPI) list(w http.ResponseWriter, r *http.Request) {
 		items = append(items, f.orders[i].shown())
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{"items": items, "nextCursor": next})
+}
+
+// metrics are those of the notification service: 1,000 orders had ended before, and the first message
+// of every ten is delivered twice.
+func (f *fakeAPI) metrics(w http.ResponseWriter) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	done, twice := 1000, 0
+	var since time.Time
+	if f.anew > 0 && len(f.orders) > 0 && time.Since(f.orders[0].placed) > f.anew {
+		done, since = 0, f.orders[0].placed.Add(f.anew)
+	}
+	for i, o := range f.orders {
+		if f.handling < 0 || time.Now().Before(o.ends.Add(f.handling)) || o.ends.Before(since) {
+			continue
+		}
+		done++
+		if i%10 == 0 {
+			done++
+			twice++
+		}
+	}
+	fmt.Fprintf(w, "# TYPE messages_handled_total counter\n"+
+		"messages_handled_total{handler=\"other\",outcome=\"done\"} 9\n"+
+		"messages_handled_total{handler=\"notify_customer\",outcome=\"failed\"} 7\n"+
+		"messages_handled_total{handler=\"notify_customer\",outcome=\"done\"} %d\n"+
+		"messages_duplicate_total{handler=\"notify_customer\"} %d\n", done, twice)
 }
 
 func (f *fakeAPI) one(w http.ResponseWriter, id string, cancel bool) {
