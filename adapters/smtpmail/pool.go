@@ -10,6 +10,9 @@ import (
 
 	gomail "github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
+
+	"millrace/adapters/failpoint"
+	"millrace/app/messages"
 )
 
 // idleFor is how long a connection may wait for its next letter. Servers hang up after minutes.
@@ -133,6 +136,7 @@ func (p *pool) carry(ctx context.Context, c *conn, letter *gomail.Msg) error {
 		_ = c.raw.Close() // it is of no use any more
 		return err
 	}
+	failpoint.Hit(failpoint.MailTaken, messages.NotificationService)
 	c.used = time.Now()
 	select {
 	case p.idle <- c:

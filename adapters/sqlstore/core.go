@@ -14,6 +14,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"millrace/adapters/failpoint"
 	"millrace/adapters/outbox"
 	"millrace/adapters/sqldb"
 	"millrace/app/messages"
@@ -75,6 +76,7 @@ func (c *Core) do(ctx context.Context, fn func(*unit) error) error {
 			c.mark(ctx, cause)
 			return nil
 		case err == nil:
+			failpoint.Hit(failpoint.AfterCommit, c.Service)
 			c.mark(ctx, cause)
 			c.Observer.CommitBatch(1)
 			u.committed()
@@ -90,15 +92,20 @@ func (c *Core) do(ctx context.Context, fn func(*unit) error) error {
 
 func (c *Core) once(ctx context.Context, cause messages.Cause, fn func(*unit) error) (*unit, error) {
 	u := &unit{core: c, ctx: ctx, cause: cause, now: c.Now().UTC().Truncate(time.Microsecond)}
+	failpoint.Hit(failpoint.BeforeTransaction, c.Service)
 	err := c.DB.InBatchTx(ctx, func(tx *sqldb.Tx) error {
 		u.tx = tx
 		if err := u.claim(); err != nil {
 			return err
 		}
+		failpoint.Hit(failpoint.AfterInbox, c.Service)
 		if err := fn(u); err != nil {
 			return err
 		}
-		return u.flush()
+		if err := u.flush(); err != nil {
+			return err
+		}
+		return failpoint.Fail(failpoint.BeforeCommit, c.Service)
 	})
 	return u, sqldb.Classify(err)
 }

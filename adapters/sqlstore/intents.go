@@ -7,6 +7,7 @@ import (
 
 	"go.opentelemetry.io/otel/propagation"
 
+	"millrace/adapters/failpoint"
 	"millrace/adapters/sqldb"
 	"millrace/domain/intent"
 )
@@ -34,6 +35,7 @@ func (u *unit) intend(s *Intents, in intent.Intent) {
 	u.stage(intentRow, in.ID, in.OrderID, in.Kind.String(), in.Cause, in.TraceParent, "open",
 		in.Version, in.Attempts, Lease.Microseconds(), u.now, u.now)
 	u.after = append(u.after, func() {
+		failpoint.Hit(failpoint.AfterIntent, u.core.Service)
 		if u.allTook(intentRow) {
 			s.handOver(in)
 		}

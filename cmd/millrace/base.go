@@ -7,6 +7,7 @@ import (
 
 	"go.opentelemetry.io/otel"
 
+	"millrace/adapters/failpoint"
 	"millrace/adapters/kafkabus"
 	"millrace/adapters/outbox"
 	"millrace/adapters/sqldb"
@@ -64,7 +65,7 @@ func (s *stack) openBase(ctx context.Context, schema, service string, metrics *t
 func (s *stack) core(b *base, service string, metrics *telemetry.Metrics) *sqlstore.Core {
 	return sqlstore.NewCore(sqlstore.Config{
 		DB: b.db, Service: service, Outbox: b.writer, Wake: b.relay.Wake, Marks: s.marks, Observer: metrics,
-		Tracer: otel.Tracer("millrace/" + service), Logger: s.logger(service), Now: time.Now,
+		Tracer: otel.Tracer("millrace/" + service), Logger: s.logger(service), Now: failpoint.Clock(service),
 	})
 }
 
