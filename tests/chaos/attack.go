@@ -15,7 +15,7 @@ import (
 
 const (
 	rate         = 11.0 // orders a second
-	seenWithin   = 30 * time.Second
+	seenWithin   = 60 * time.Second
 	backWithin   = 90 * time.Second
 	drainWithin  = 3 * time.Minute
 	clientEnds   = 60 * time.Second
@@ -142,7 +142,9 @@ func (w *world) strikeAll(ctx context.Context, r *report, volley []fault, planne
 	w.mu.Lock()
 	w.hurts = append(w.hurts, hurt{names(volley), from, time.Now()})
 	w.mu.Unlock()
-	r.recovered(time.Since(mended))
+	took := time.Since(mended)
+	r.recovered(took)
+	w.say("  %s back after %.1f s", time.Now().Format("15:04:05"), took.Seconds())
 }
 
 func names(volley []fault) string {

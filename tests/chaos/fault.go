@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -14,13 +15,12 @@ import (
 type fault struct {
 	name  string // family/what[/where]
 	kind  string
-	on    []string      // stacks
-	short bool          // belongs to a run of a few minutes
-	cost  time.Duration // from the blow to the recovery, roughly
-	does  string        // what it does, how it heals and what proves that it happened
-	once  bool          // cannot be done twice in a run
-	alone bool          // hurts everybody: nothing else at the same time
-	hurts []string      // services or servers: two faults that share one take turns
+	on    []string // stacks
+	short []string // stacks on which it belongs to a run of a few minutes
+	does  string   // what it does, how it heals and what proves that it happened
+	once  bool     // cannot be done twice in a run
+	alone bool     // hurts everybody: nothing else at the same time
+	hurts []string // services or servers: two faults that share one take turns
 
 	// able says why this machine or build cannot have it; nil when it always can.
 	able func(*world) error
@@ -36,7 +36,19 @@ type blow struct {
 	heal func(context.Context) error
 }
 
-var both = []string{embedded, real}
+var (
+	both         = []string{embedded, real}
+	onlyEmbedded = []string{embedded}
+	onlyReal     = []string{real}
+)
+
+// where is a list of stacks where a condition holds, and no stack otherwise.
+func where(holds bool, stacks []string) []string {
+	if holds {
+		return stacks
+	}
+	return nil
+}
 
 // table is every fault, the families one after the other.
 func table() []fault {
@@ -55,7 +67,7 @@ type plan struct {
 func (p plan) faults() []fault { return slices.Concat(p.volleys...) }
 
 // volleySize is how many strike at the same moment: on the embedded stack one process is all there is.
-var volleySize = map[string]int{embedded: 1, real: 4}
+var volleySize = map[string]int{embedded: 1, real: 6}
 
 // choose makes the plan of a run. The same options give the same plan on the same machine.
 func choose(w *world) (plan, error) {
@@ -81,7 +93,7 @@ func choose(w *world) (plan, error) {
 		return p, fmt.Errorf("no fault of the %s stack is called %s: `make chaos LIST=yes` lists them", w.opts.Stack, strings.Join(w.opts.Faults, " or "))
 	}
 	if len(w.opts.Faults) == 0 && w.opts.Duration < longRun {
-		fit = shortened(fit, chance)
+		fit = shortened(fit, w.opts.Stack, chance)
 	}
 	chance.Shuffle(len(fit), func(i, j int) { fit[i], fit[j] = fit[j], fit[i] })
 	p.volleys = volleys(fit, volleySize[w.opts.Stack])
@@ -97,13 +109,13 @@ const longRun = 10 * time.Minute
 
 // shortened keeps the rows that are meant for short runs, and of the failpoints every place once,
 // with one of those who come past it.
-func shortened(all []fault, chance *rand.Rand) []fault {
+func shortened(all []fault, stack string, chance *rand.Rand) []fault {
 	var kept []fault
 	places := map[string][]fault{}
 	var order []string
 	for _, f := range all {
 		if f.kind != kindKill {
-			if f.short {
+			if slices.Contains(f.short, stack) {
 				kept = append(kept, f)
 			}
 			continue
@@ -147,13 +159,13 @@ func shares(volley []fault, f fault) bool {
 func describe(all []fault, sites []site) string {
 	var text strings.Builder
 	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "FAULT\tKIND\tSTACKS\tSHORT\tWHAT IT DOES")
+	fmt.Fprintln(t, "FAULT\tKIND\tSTACKS\tIN SHORT RUNS\tWHAT IT DOES")
 	for _, f := range all {
-		short := "-"
-		if f.short || f.kind == kindKill {
-			short = "yes"
+		short := strings.Join(f.short, ", ")
+		if f.kind == kindKill {
+			short = "one of each place"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", f.name, f.kind, strings.Join(f.on, ", "), short, f.does)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", f.name, f.kind, strings.Join(f.on, ", "), cmp.Or(short, "-"), f.does)
 	}
 	_ = t.Flush() // into memory
 	kinds := map[string]bool{}

@@ -12,7 +12,7 @@ import (
 func cacheFaults() []fault {
 	return []fault{
 		{
-			name: "redis/flushed", kind: "Redis flushed", on: both, short: true, hurts: []string{"redis"},
+			name: "redis/flushed", kind: "Redis flushed", on: both, short: both, hurts: []string{"redis"},
 			does: "FLUSHALL: every mark of a handled message and every cached reply is gone",
 			begin: func(ctx context.Context, w *world) (blow, error) {
 				cache := redis.NewClient(&redis.Options{Addr: w.redis})
@@ -25,7 +25,7 @@ func cacheFaults() []fault {
 			},
 		},
 		{
-			name: "redis/killed", kind: "Redis killed", on: []string{real}, short: true, hurts: []string{"redis"},
+			name: "redis/killed", kind: "Redis killed", on: []string{real}, short: both, hurts: []string{"redis"},
 			does: "SIGKILL, 4 s without it, started again empty",
 			begin: func(ctx context.Context, w *world) (blow, error) {
 				return blow{

@@ -49,7 +49,7 @@ func (w *world) firing(id string, times int) blow {
 }
 
 // atFailpoint is a row that makes something happen at a place, so many times.
-func atFailpoint(name, kind, does string, short bool, who, point, action string, times int) fault {
+func atFailpoint(name, kind, does string, short []string, who, point, action string, times int) fault {
 	return fault{
 		name: name, kind: kind, on: both, short: short, does: does, hurts: []string{who},
 		begin: func(_ context.Context, w *world) (blow, error) {

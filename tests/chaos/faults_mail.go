@@ -37,9 +37,9 @@ func (w *world) answered(code int) int {
 // mailFaults strike the mail server and the way to it.
 func mailFaults() []fault {
 	mail := []string{"mail", messages.NotificationService}
-	moody := func(name, kind, mood, does string, code, times int, hold time.Duration) fault {
+	moody := func(name, kind string, short []string, mood, does string, code, times int, hold time.Duration) fault {
 		return fault{
-			name: name, kind: kind, on: both, short: true, does: does, hurts: mail,
+			name: name, kind: kind, on: both, short: short, does: does, hurts: mail,
 			begin: func(_ context.Context, w *world) (blow, error) {
 				before := w.answered(code)
 				return blow{
@@ -54,7 +54,7 @@ func mailFaults() []fault {
 	}
 	return []fault{
 		{
-			name: "mail/down", kind: "SMTP down", on: both, short: true, hurts: mail,
+			name: "mail/down", kind: "SMTP down", on: both, short: both, hurts: mail,
 			does: "the link to the mail server is cut for 3 s",
 			begin: func(_ context.Context, w *world) (blow, error) {
 				w.links["mail"].cut()
@@ -64,9 +64,9 @@ func mailFaults() []fault {
 				}, nil
 			},
 		},
-		moody("mail/slow", "SMTP slow", "slow 2s", "the mail server takes 2 s for a letter", 250, 4, time.Second),
-		moody("mail/4xx", "SMTP answers 4xx", "451", "the mail server wants everything again later", 451, 5, time.Second),
-		moody("mail/5xx", "SMTP answers 5xx", "550 3", "the mail server refuses three letters for good; a person has them sent again at the end", 550, 3, 0),
+		moody("mail/slow", "SMTP slow", onlyEmbedded, "slow 2s", "the mail server takes 2 s for a letter", 250, 4, time.Second),
+		moody("mail/4xx", "SMTP answers 4xx", onlyEmbedded, "451", "the mail server wants everything again later", 451, 5, time.Second),
+		moody("mail/5xx", "SMTP answers 5xx", both, "550 3", "the mail server refuses three letters for good; a person has them sent again at the end", 550, 3, 0),
 	}
 }
 

@@ -102,7 +102,7 @@ func stranger(typ, data string) []byte {
 // have, and the others have read past them.
 func garbage(name, kind string, make func(topic string) (key, value []byte), refusedBy func(topic string) []string) fault {
 	return fault{
-		name: "garbage/" + name, kind: kind, on: both, short: true, hurts: []string{"topics"},
+		name: "garbage/" + name, kind: kind, on: both, short: both, hurts: []string{"topics"},
 		does: "two such records on every topic: a dead letter at each consumer that must refuse it, and nobody waits behind it",
 		begin: func(ctx context.Context, w *world) (blow, error) {
 			client, err := w.kafkaClient()
@@ -137,7 +137,7 @@ func garbage(name, kind string, make func(topic string) (key, value []byte), ref
 // copies writes messages again that are older than a time.
 func copies(name, kind string, age time.Duration, does string) fault {
 	return fault{
-		name: name, kind: kind, on: both, short: true, hurts: []string{"topics"}, does: does,
+		name: name, kind: kind, on: both, short: both, hurts: []string{"topics"}, does: does,
 		begin: func(ctx context.Context, w *world) (blow, error) {
 			older := age
 			if w.opts.Duration >= longRun && older > 0 && time.Since(w.began) > 11*time.Minute {

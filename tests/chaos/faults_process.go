@@ -17,19 +17,27 @@ const (
 	sessionTime   = 10 * time.Second // after which Kafka takes a silent member's partitions away
 )
 
+// inShort says which services panic and are an hour off in short runs.
+var inShort = map[string][]string{messages.InventoryService: onlyEmbedded, messages.Orchestrator: both}
+
 // processFaults strike processes as a machine, an operator or a mistake in the code would.
 func processFaults() []fault {
 	all := []fault{
-		restarted("process/kill-9", "kill -9 at any moment", "SIGKILL whatever it is doing; it is started again", true, everybody, syscall.SIGKILL, 1),
-		restarted("process/sigterm-loop", "SIGTERM loop under load", "SIGTERM three times, each must end with exit code 0 within 10 s; it is started again", true, everybody, syscall.SIGTERM, 3),
 		rebalanceStorm(),
 		inventoryTooSlow(),
+	}
+	for _, service := range services {
+		all = append(all,
+			restarted("process/kill-9/"+service, "kill -9 at any moment", "SIGKILL whatever it is doing; it is started again",
+				where(service == messages.PaymentService, onlyEmbedded), service, syscall.SIGKILL, 1),
+			restarted("process/sigterm-loop/"+service, "SIGTERM loop under load", "SIGTERM three times, each must end with exit code 0 within 10 s; it is started again",
+				where(service == messages.Orchestrator, both), service, syscall.SIGTERM, 3))
 	}
 	for _, service := range messages.Consumers {
 		all = append(all,
 			suspended(service),
-			atFailpoint("panic/"+service, "panicking handler", "the next three transactions of the service panic: each is one failed attempt",
-				service == messages.InventoryService || service == messages.Orchestrator, service, failpoint.AfterInbox, "panic", 3))
+			atFailpoint("panic/"+service, "inShort handler", "the next three transactions of the service panic: each is one failed attempt",
+				inShort[service], service, failpoint.AfterInbox, "panic", 3))
 	}
 	for i, service := range append([]string{messages.OrderService}, messages.Consumers...) {
 		by := time.Hour
@@ -46,7 +54,7 @@ const timedOut = "SELECT count(*) FROM saga_journal WHERE type = ? AND outcome =
 // inventoryTooSlow lets the saga run out of patience with a participant that is alive.
 func inventoryTooSlow() fault {
 	return fault{
-		name: slowInventory, kind: "participant slower than the saga", on: both, short: true, hurts: []string{messages.InventoryService},
+		name: slowInventory, kind: "participant slower than the saga", on: both, short: both, hurts: []string{messages.InventoryService},
 		does: "the inventory service sleeps in front of 24 transactions, 2 s longer than the saga waits",
 		begin: func(ctx context.Context, w *world) (blow, error) {
 			before, err := w.count(ctx, "orders", timedOut, "InventoryTimedOut")
@@ -66,12 +74,12 @@ func inventoryTooSlow() fault {
 	}
 }
 
-// restarted is a signal that ends one service, chosen by the seed, so many times.
-func restarted(name, kind, does string, short bool, hurts []string, s syscall.Signal, times int) fault {
+// restarted is a signal that ends one service, so many times.
+func restarted(name, kind, does string, short []string, service string, s syscall.Signal, times int) fault {
 	return fault{
-		name: name, kind: kind, on: both, short: short, does: does, hurts: hurts, alone: true,
+		name: name, kind: kind, on: both, short: short, does: does, hurts: []string{service},
 		begin: func(ctx context.Context, w *world) (blow, error) {
-			p := w.system[services[w.intn(len(services))]]
+			p := w.system[service]
 			for n := range times {
 				if s == syscall.SIGTERM {
 					if err := p.end(s, 10*time.Second); err != nil {
@@ -87,7 +95,7 @@ func restarted(name, kind, does string, short bool, hurts []string, s syscall.Si
 					return blow{}, err
 				}
 				if n < times-1 {
-					if err := w.await(ctx, backWithin, "it is back", w.ready); err != nil {
+					if err := w.await(ctx, backWithin, p.name+" is back", func() bool { return w.serves(service) }); err != nil {
 						return blow{}, err
 					}
 				}
@@ -102,7 +110,7 @@ func restarted(name, kind, does string, short bool, hurts []string, s syscall.Si
 func suspended(service string) fault {
 	return fault{
 		name: "sigstop/" + service, kind: "SIGSTOP longer than the session time-out", on: []string{real}, hurts: []string{service},
-		short: service == messages.PaymentService || service == messages.Orchestrator,
+		short: where(service == messages.PaymentService, onlyReal),
 		does:  "SIGSTOP, 12 s, SIGCONT: its partitions belong to nobody or to others when it wakes up in the middle of its work",
 		begin: func(_ context.Context, w *world) (blow, error) {
 			p := w.system[service]
@@ -117,7 +125,7 @@ func suspended(service string) fault {
 // rebalanceStorm lets second instances of two services come and go.
 func rebalanceStorm() fault {
 	return fault{
-		name: "kafka/rebalance-storm", kind: "rebalance storm", on: []string{real}, short: true,
+		name: "kafka/rebalance-storm", kind: "rebalance storm", on: []string{real}, short: both,
 		hurts: []string{messages.PaymentService, messages.Orchestrator, "kafka"},
 		does:  "second instances of two services join their groups and leave, three times: half of them in order, half by SIGKILL",
 		begin: func(ctx context.Context, w *world) (blow, error) {
@@ -162,7 +170,7 @@ var dated = map[string][2]string{
 func clockOff(service string, by time.Duration) fault {
 	return fault{
 		name: "clock/" + service, kind: "clock of one service an hour off", on: both, hurts: []string{service},
-		short: service == messages.PaymentService || service == messages.Orchestrator,
+		short: inShort[service],
 		does:  "its clock goes " + by.String() + " wrong for 4 s: what it writes carries that time",
 		begin: func(ctx context.Context, w *world) (blow, error) {
 			where, query := dated[service][0], dated[service][1]+"> ?"

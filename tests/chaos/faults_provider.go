@@ -15,7 +15,7 @@ func providerFaults() []fault {
 	hurts := []string{"provider", messages.PaymentService}
 	spoiled := func(name, kind, does string, times int64, hold time.Duration, spoil func(*world) mode) fault {
 		return fault{
-			name: name, kind: kind, on: both, short: true, does: does, hurts: hurts,
+			name: name, kind: kind, on: both, short: both, does: does, hurts: hurts,
 			begin: func(_ context.Context, w *world) (blow, error) {
 				before := w.mischief.done.Load()
 				w.mischief.set(spoil(w))
@@ -51,7 +51,7 @@ func providerFaults() []fault {
 			func(w *world) mode { return w.mischief.swallow }),
 		slow,
 		{
-			name: "provider/down", kind: "provider unreachable", on: both, short: true, hurts: hurts,
+			name: "provider/down", kind: "provider unreachable", on: both, short: onlyEmbedded, hurts: hurts,
 			does: "the link to the provider is cut for 3 s",
 			begin: func(_ context.Context, w *world) (blow, error) {
 				w.links["provider"].cut()
