@@ -39,6 +39,12 @@ verify: ## generated files are fresh
 bench: build ## load on a running `make run` (flags in BENCH)
 	bin/millrace bench $(BENCH)
 
+.PHONY: chaos
+chaos: ## break it and compare all books: STACK=embedded|real SEED= DURATION=3m FAULTS= LIST=yes
+	@mkdir -p bin
+	@go build -o bin/chaos ./tests/chaos
+	@bin/chaos $(if $(LIST),-list) $(if $(STACK),-stack $(STACK)) $(if $(SEED),-seed $(SEED)) $(if $(DURATION),-duration $(DURATION)) $(if $(FAULTS),-faults $(FAULTS)) $(if $(REPORT),-report $(REPORT)) $(if $(KEEP),-keep)
+
 .PHONY: infra-up
 infra-up: ## PostgreSQL, Kafka and Redis on loopback; addresses in .infra/env
 	@scripts/infra up

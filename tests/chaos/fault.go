@@ -120,17 +120,20 @@ func shortened(all []fault, stack string, chance *rand.Rand) []fault {
 			}
 			continue
 		}
-		place := f.name[:strings.LastIndexByte(f.name, '/')]
-		if places[place] == nil {
-			order = append(order, place)
+		at := place(f)
+		if places[at] == nil {
+			order = append(order, at)
 		}
-		places[place] = append(places[place], f)
+		places[at] = append(places[at], f)
 	}
-	for _, place := range order {
-		kept = append(kept, places[place][chance.IntN(len(places[place]))])
+	for _, at := range order {
+		kept = append(kept, places[at][chance.IntN(len(places[at]))])
 	}
 	return kept
 }
+
+// place is the name of a kill without who is killed.
+func place(f fault) string { return f.name[:strings.LastIndexByte(f.name, '/')] }
 
 // volleys puts faults that do not hurt the same thing together.
 func volleys(all []fault, size int) [][]fault {

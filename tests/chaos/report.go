@@ -187,6 +187,19 @@ func (r *report) save(path string) error {
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
+// line is the whole in one line.
+func (r *report) line() string {
+	seen, kinds := 0, map[string]bool{}
+	for _, s := range r.Faults {
+		if s.Times > 0 {
+			seen++
+			kinds[s.Kind] = true
+		}
+	}
+	return fmt.Sprintf("%s: %s stack, seed %d, %s: %d orders, %d faults of %d kinds, failpoints %d/%d, edges %d/%d, %d violations",
+		r.Verdict, r.Stack, r.Seed, r.Took, r.Orders.Acknowledged, seen, len(kinds), r.Failpoints.Hit, r.Failpoints.Planned, r.Edges.Hit, r.Edges.Planned, len(r.Violations))
+}
+
 // text is the report for people.
 func (r *report) text() string {
 	var b strings.Builder
@@ -233,7 +246,7 @@ func (r *report) text() string {
 		}
 		fmt.Fprintf(&b, "BROKEN: %s\n", v)
 	}
-	fmt.Fprintf(&b, "%s: %s stack, seed %d, %s", r.Verdict, r.Stack, r.Seed, r.Took)
+	b.WriteString(r.line())
 	if r.Verdict != passed {
 		fmt.Fprintf(&b, "\nagain: %s", r.Again)
 	}

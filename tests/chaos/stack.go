@@ -94,6 +94,9 @@ func (s *servers) infra(ctx context.Context, verb ...string) error {
 	return nil
 }
 
+// errNoServers: this machine has no PostgreSQL, Kafka and Redis for us.
+var errNoServers = errors.New("the real stack has no servers here")
+
 // startServers starts them in a folder of the run.
 func (w *world) startServers(ctx context.Context) error {
 	root, err := moduleRoot()
@@ -118,7 +121,7 @@ func (w *world) startServers(ctx context.Context) error {
 		}
 	})
 	if err := s.infra(ctx, "up"); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNoServers, err)
 	}
 	values, err := readShell(filepath.Join(s.dir, "env"))
 	if err != nil {
