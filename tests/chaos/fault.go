@@ -18,6 +18,7 @@ type fault struct {
 	on    []string // stacks
 	short []string // stacks on which it belongs to a run of a few minutes
 	does  string   // what it does, how it heals and what proves that it happened
+	last  bool     // needs a run that has lasted for a while
 	once  bool     // cannot be done twice in a run
 	alone bool     // hurts everybody: nothing else at the same time
 	hurts []string // services or servers: two faults that share one take turns
@@ -96,6 +97,15 @@ func choose(w *world) (plan, error) {
 		fit = shortened(fit, w.opts.Stack, chance)
 	}
 	chance.Shuffle(len(fit), func(i, j int) { fit[i], fit[j] = fit[j], fit[i] })
+	slices.SortStableFunc(fit, func(x, y fault) int {
+		switch {
+		case x.last == y.last:
+			return 0
+		case x.last:
+			return 1
+		}
+		return -1
+	})
 	p.volleys = volleys(fit, volleySize[w.opts.Stack])
 	has := func(name string) bool {
 		return slices.ContainsFunc(fit, func(f fault) bool { return f.name == name })

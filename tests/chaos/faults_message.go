@@ -137,10 +137,10 @@ func garbage(name, kind string, make func(topic string) (key, value []byte), ref
 // copies writes messages again that are older than a time.
 func copies(name, kind string, age time.Duration, does string) fault {
 	return fault{
-		name: name, kind: kind, on: both, short: both, hurts: []string{"topics"}, does: does,
+		name: name, kind: kind, on: both, short: both, hurts: []string{"topics"}, does: does, last: age > 0,
 		begin: func(ctx context.Context, w *world) (blow, error) {
 			older := age
-			if w.opts.Duration >= longRun && older > 0 && time.Since(w.began) > 11*time.Minute {
+			if w.opts.Duration > longRun && older > 0 {
 				older = 10 * time.Minute
 			}
 			if wait := older + 5*time.Second - time.Since(w.began); wait > 0 {
