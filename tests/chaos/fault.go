@@ -151,7 +151,7 @@ func volleys(all []fault, size int) [][]fault {
 	for len(all) > 0 {
 		volley, rest := []fault{all[0]}, []fault(nil)
 		for _, f := range all[1:] {
-			if len(volley) < size && !volley[0].alone && !f.alone && !shares(volley, f) {
+			if len(volley) < size && !volley[0].alone && !f.alone && f.last == volley[0].last && !shares(volley, f) {
 				volley = append(volley, f)
 			} else {
 				rest = append(rest, f)

@@ -36,7 +36,7 @@ func processFaults() []fault {
 	for _, service := range messages.Consumers {
 		all = append(all,
 			suspended(service),
-			atFailpoint("panic/"+service, "inShort handler", "the next three transactions of the service panic: each is one failed attempt",
+			atFailpoint("panic/"+service, "panicking handler", "the next three transactions of the service panic: each is one failed attempt",
 				inShort[service], service, failpoint.AfterInbox, "panic", 3))
 	}
 	for i, service := range append([]string{messages.OrderService}, messages.Consumers...) {

@@ -78,6 +78,7 @@ func parse(args []string) (o options, list bool, err error) {
 	flags.StringVar(&o.Stack, "stack", embedded, "embedded or real")
 	flags.DurationVar(&o.Duration, "duration", 3*time.Minute, "of load and faults; a short one plans fewer faults")
 	flags.StringVar(&o.Report, "report", "", "file for the report as JSON")
+	flags.StringVar(&o.Binary, "binary", "", "a millrace that was built with -tags failpoints, to be attacked instead of this tree's")
 	flags.BoolVar(&o.Keep, "keep", false, "keep the folder of the run even when it passed")
 	flags.BoolVar(&list, "list", false, "print the table of faults and attack nothing")
 	if err := flags.Parse(args); err != nil {
