@@ -123,7 +123,7 @@ func (c *control) firedBefore() map[string]int {
 	if err != nil {
 		return n
 	}
-	defer f.Close() //nolint:errcheck // it was read
+	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		if words := strings.Fields(lines.Text()); len(words) > 1 && words[0] == "fired" {
 			n[words[1]]++

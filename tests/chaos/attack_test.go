@@ -23,11 +23,11 @@ func TestMain(m *testing.M) {
 // The attacks take turns: a machine that carries two of them carries neither well.
 
 func TestEveryPromiseOutlivesTheAttackOnTheEmbeddedStack(t *testing.T) {
-	survives(t, options{Stack: embedded, Duration: 3 * time.Minute, Seed: 1}, atLeast{orders: 500, faults: 30, kinds: 12})
+	survives(t, options{Stack: embeddedStack, Duration: 3 * time.Minute, Seed: 1}, atLeast{orders: 500, faults: 30, kinds: 12})
 }
 
 func TestEveryPromiseOutlivesTheAttackOnTheRealStack(t *testing.T) {
-	survives(t, options{Stack: real, Duration: 4 * time.Minute, Seed: 2}, atLeast{orders: 500, faults: 30, kinds: 15})
+	survives(t, options{Stack: realStack, Duration: 4 * time.Minute, Seed: 2}, atLeast{orders: 500, faults: 30, kinds: 15})
 }
 
 type atLeast struct{ orders, faults, kinds int }

@@ -111,20 +111,15 @@ func (c *client) pace(ctx context.Context, rates <-chan float64) {
 }
 
 // place posts an order until its outcome is known, and cancels it when that is its fate.
-func (c *client) place(w wish) (orderID string) {
+func (c *client) place(w wish) {
 	if w.fate.twice {
 		var second sync.WaitGroup
 		second.Go(func() { c.insist(w) })
 		defer second.Wait()
 	}
-	id := c.insist(w)
-	if id == "" || w.cancel == 0 {
-		return id
-	}
-	if pause(c.patient, w.cancel) {
+	if id := c.insist(w); id != "" && w.cancel > 0 && pause(c.patient, w.cancel) {
 		c.cancel(w, id)
 	}
-	return id
 }
 
 func (c *client) insist(w wish) string {
@@ -192,7 +187,7 @@ func (c *client) send(method, path, key string, body []byte) (int, []byte, error
 	if err != nil {
 		return 0, nil, err
 	}
-	defer answer.Body.Close() //nolint:errcheck // it was read
+	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, 1<<16))
 	return answer.StatusCode, text, err
 }

@@ -117,11 +117,11 @@ func (w *world) countDuplicates(ctx context.Context) (sum func() int) {
 // metrics reads one counter of one service, by labels.
 func (w *world) metrics(port int, name string) map[string]float64 {
 	found := map[string]float64{}
-	answer, err := w.http.Get("http://" + at(port) + "/metrics")
+	answer, err := w.get(port, "/metrics")
 	if err != nil {
 		return found
 	}
-	defer answer.Body.Close() //nolint:errcheck // it was read
+	defer answer.Body.Close()
 	lines := bufio.NewScanner(answer.Body)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {

@@ -87,7 +87,7 @@ func (f *failpoints) past() past {
 	if err != nil {
 		return p
 	}
-	defer file.Close() //nolint:errcheck // it was read
+	defer file.Close()
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		words := strings.Fields(lines.Text())
 		switch {

@@ -38,9 +38,9 @@ type blow struct {
 }
 
 var (
-	both         = []string{embedded, real}
-	onlyEmbedded = []string{embedded}
-	onlyReal     = []string{real}
+	both         = []string{embeddedStack, realStack}
+	onlyEmbedded = []string{embeddedStack}
+	onlyReal     = []string{realStack}
 )
 
 // where is a list of stacks where a condition holds, and no stack otherwise.
@@ -68,7 +68,7 @@ type plan struct {
 func (p plan) faults() []fault { return slices.Concat(p.volleys...) }
 
 // volleySize is how many strike at the same moment: on the embedded stack one process is all there is.
-var volleySize = map[string]int{embedded: 1, real: 6}
+var volleySize = map[string]int{embeddedStack: 1, realStack: 6}
 
 // choose makes the plan of a run. The same options give the same plan on the same machine.
 func choose(w *world) (plan, error) {

@@ -21,7 +21,7 @@ func brokerFaults() []fault {
 	kafka := []string{"kafka"}
 	down := func(name, kind string, short []string, d time.Duration) fault {
 		return fault{
-			name: name, kind: kind, on: []string{real}, short: short, hurts: kafka, alone: true,
+			name: name, kind: kind, on: []string{realStack}, short: short, hurts: kafka, alone: true,
 			does: fmt.Sprintf("SIGKILL, %s without it, started again", d),
 			begin: func(ctx context.Context, w *world) (blow, error) {
 				return blow{
@@ -36,7 +36,7 @@ func brokerFaults() []fault {
 		down("kafka/down", "broker down for a while", onlyReal, 8*time.Second),
 		down("kafka/down-a-minute", "broker down for a while", nil, time.Minute),
 		{
-			name: "kafka/suspended", kind: "broker suspended", on: []string{real}, hurts: kafka, alone: true,
+			name: "kafka/suspended", kind: "broker suspended", on: []string{realStack}, hurts: kafka, alone: true,
 			does: "SIGSTOP, 6 s, SIGCONT: its connections stand, and nothing comes over them",
 			begin: func(_ context.Context, w *world) (blow, error) {
 				pid, err := w.servers.pid("kafka")
@@ -82,7 +82,7 @@ func (w *world) startBroker(ctx context.Context) error {
 }
 
 func (w *world) wipeBroker(ctx context.Context) error {
-	if w.opts.Stack == real {
+	if w.opts.Stack == realStack {
 		if err := w.servers.infra(ctx, "kill", "kafka"); err != nil {
 			return err
 		}

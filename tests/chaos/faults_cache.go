@@ -16,7 +16,7 @@ func cacheFaults() []fault {
 			does: "FLUSHALL: every mark of a handled message and every cached reply is gone",
 			begin: func(ctx context.Context, w *world) (blow, error) {
 				cache := redis.NewClient(&redis.Options{Addr: w.redis})
-				defer cache.Close() //nolint:errcheck // it was only asked
+				defer cache.Close()
 				n, err := cache.DBSize(ctx).Result()
 				if err == nil {
 					err = cache.FlushAll(ctx).Err()
@@ -25,7 +25,7 @@ func cacheFaults() []fault {
 			},
 		},
 		{
-			name: "redis/killed", kind: "Redis killed", on: []string{real}, short: both, hurts: []string{"redis"},
+			name: "redis/killed", kind: "Redis killed", on: []string{realStack}, short: both, hurts: []string{"redis"},
 			does: "SIGKILL, 4 s without it, started again empty",
 			begin: func(ctx context.Context, w *world) (blow, error) {
 				return blow{
@@ -35,13 +35,13 @@ func cacheFaults() []fault {
 			},
 		},
 		{
-			name: "redis/slow", kind: "Redis slow", on: []string{real}, hurts: []string{"redis"},
+			name: "redis/slow", kind: "Redis slow", on: []string{realStack}, hurts: []string{"redis"},
 			does: "the link to Redis delays every answer by 300 ms for 4 s",
 			begin: func(_ context.Context, w *world) (blow, error) {
 				return blow{
 					seen: func(ctx context.Context) (string, bool) {
 						cache := redis.NewClient(&redis.Options{Addr: w.links["redis"].proxy.Listen})
-						defer cache.Close() //nolint:errcheck // it was only asked
+						defer cache.Close()
 						from := time.Now()
 						err := cache.Ping(ctx).Err()
 						return fmt.Sprintf("a ping takes %s, %v", time.Since(from).Round(time.Millisecond), err), time.Since(from) > 300*time.Millisecond

@@ -24,7 +24,7 @@ func databaseFaults() []fault {
 	postgres := []string{"postgres"}
 	all := []fault{
 		{
-			name: "postgres/restarted", kind: "PostgreSQL immediate restart", on: []string{real}, short: both, hurts: postgres, alone: true,
+			name: "postgres/restarted", kind: "PostgreSQL immediate restart", on: []string{realStack}, short: both, hurts: postgres, alone: true,
 			does: "SIGKILL of the server with all its backends, started again at once",
 			begin: func(ctx context.Context, w *world) (blow, error) {
 				return blow{
@@ -36,7 +36,7 @@ func databaseFaults() []fault {
 			},
 		},
 		{
-			name: "postgres/terminated", kind: "backends terminated in a loop", on: []string{real}, short: both, hurts: postgres, alone: true,
+			name: "postgres/terminated", kind: "backends terminated in a loop", on: []string{realStack}, short: both, hurts: postgres, alone: true,
 			does: "every 300 ms for 4 s every session of Millrace is ended",
 			begin: func(ctx context.Context, w *world) (blow, error) {
 				ended := 0
@@ -52,7 +52,7 @@ func databaseFaults() []fault {
 			},
 		},
 		{
-			name: "postgres/slow", kind: "PostgreSQL 500 ms away", on: []string{real}, hurts: postgres, alone: true,
+			name: "postgres/slow", kind: "PostgreSQL 500 ms away", on: []string{realStack}, hurts: postgres, alone: true,
 			does: "the link to PostgreSQL delays every answer by 500 ms for 6 s",
 			begin: func(_ context.Context, w *world) (blow, error) {
 				return blow{
@@ -62,22 +62,22 @@ func databaseFaults() []fault {
 			},
 		},
 		{
-			name: "postgres/exhausted", kind: "connections exhausted", on: []string{real}, short: both, hurts: postgres, alone: true,
+			name: "postgres/exhausted", kind: "connections exhausted", on: []string{realStack}, short: both, hurts: postgres, alone: true,
 			does:  "all connections that PostgreSQL gives are taken for 4 s, and those of Millrace are ended",
 			begin: exhaust,
 		},
 		{
-			name: "postgres/foreign-transaction", kind: "long foreign write transaction", on: []string{real}, short: both, hurts: []string{"postgres-snapshot"},
+			name: "postgres/foreign-transaction", kind: "long foreign write transaction", on: []string{realStack}, short: both, hurts: []string{"postgres-snapshot"},
 			does:  "another database of the server has a transaction open that has written, for 6 s: orders go on ending meanwhile",
 			begin: foreignTransaction,
 		},
 		{
-			name: "postgres/deadlock", kind: "deadlock with a rival transaction", on: []string{real}, short: both, hurts: []string{"stock", messages.InventoryService},
+			name: "postgres/deadlock", kind: "deadlock with a rival transaction", on: []string{realStack}, short: both, hurts: []string{"stock", messages.InventoryService},
 			does:  "a rival locks rows of stock against the order in which the service does",
 			begin: rivalLocks,
 		},
 		{
-			name: "sqlite/foreign-transaction", kind: "long foreign write transaction", on: []string{embedded}, short: both, hurts: []string{"sqlite"},
+			name: "sqlite/foreign-transaction", kind: "long foreign write transaction", on: []string{embeddedStack}, short: both, hurts: []string{"sqlite"},
 			does: "another process holds the write lock of every database for 2 s",
 			begin: func(ctx context.Context, w *world) (blow, error) {
 				for schema := range w.dbs {
@@ -114,7 +114,7 @@ func databaseFaults() []fault {
 
 // writing lends a connection that may write.
 func (w *world) writing(ctx context.Context, schema string, do func(*sqldb.DB) error) error {
-	if w.opts.Stack == real {
+	if w.opts.Stack == realStack {
 		return do(w.dbs[schema])
 	}
 	db, err := sqldb.OpenSQLite(ctx, w.file(schema))
@@ -243,7 +243,7 @@ func rivalLocks(ctx context.Context, w *world) (blow, error) {
 // diskFull fills the small disk of the embedded stack.
 func diskFull() fault {
 	return fault{
-		name: "disk/full", kind: "disk full", on: []string{embedded}, short: both, hurts: everybody, alone: true,
+		name: "disk/full", kind: "disk full", on: []string{embeddedStack}, short: both, hurts: everybody, alone: true,
 		does: "the disk under the data folder is full for 3 s, then has room again",
 		able: func(w *world) error {
 			if !w.disk {

@@ -100,7 +100,7 @@ func stranger(typ, data string) []byte {
 
 // garbage writes two records of a kind to every topic. It is seen when those who must refuse them
 // have, and the others have read past them.
-func garbage(name, kind string, make func(topic string) (key, value []byte), refusedBy func(topic string) []string) fault {
+func garbage(name, kind string, write func(topic string) (key, value []byte), refusedBy func(topic string) []string) fault {
 	return fault{
 		name: "garbage/" + name, kind: kind, on: both, short: both, hurts: []string{"topics"},
 		does: "two such records on every topic: a dead letter at each consumer that must refuse it, and nobody waits behind it",
@@ -115,7 +115,7 @@ func garbage(name, kind string, make func(topic string) (key, value []byte), ref
 			w.mu.Lock()
 			for _, topic := range topics {
 				for range 2 {
-					key, value := make(topic)
+					key, value := write(topic)
 					mark := name + "-" + strconv.Itoa(len(w.junk)+1)
 					w.junk[mark], marks[mark] = junk{refusedBy(topic)}, true
 					want += len(refusedBy(topic))

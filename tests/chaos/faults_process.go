@@ -109,7 +109,7 @@ func restarted(name, kind, does string, short []string, service string, s syscal
 // it had in hand.
 func suspended(service string) fault {
 	return fault{
-		name: "sigstop/" + service, kind: "SIGSTOP longer than the session time-out", on: []string{real}, hurts: []string{service},
+		name: "sigstop/" + service, kind: "SIGSTOP longer than the session time-out", on: []string{realStack}, hurts: []string{service},
 		short: where(service == messages.PaymentService, onlyReal),
 		does:  "SIGSTOP, 12 s, SIGCONT: its partitions belong to nobody or to others when it wakes up in the middle of its work",
 		begin: func(_ context.Context, w *world) (blow, error) {
@@ -125,7 +125,7 @@ func suspended(service string) fault {
 // rebalanceStorm lets second instances of two services come and go.
 func rebalanceStorm() fault {
 	return fault{
-		name: "kafka/rebalance-storm", kind: "rebalance storm", on: []string{real}, short: both,
+		name: "kafka/rebalance-storm", kind: "rebalance storm", on: []string{realStack}, short: both,
 		hurts: []string{messages.PaymentService, messages.Orchestrator, "kafka"},
 		does:  "second instances of two services join their groups and leave, three times: half of them in order, half by SIGKILL",
 		begin: func(ctx context.Context, w *world) (blow, error) {

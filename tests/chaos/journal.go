@@ -72,7 +72,7 @@ func readLedger[T any](path string) ([]T, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // it was read
+	defer f.Close()
 	var all []T
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)

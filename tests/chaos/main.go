@@ -41,8 +41,8 @@ type options struct {
 }
 
 const (
-	embedded = "embedded"
-	real     = "real"
+	embeddedStack = "embedded"
+	realStack     = "real"
 )
 
 func main() {
@@ -75,7 +75,7 @@ func parse(args []string) (o options, list bool, err error) {
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	seed := flags.String("seed", "", "a number, or any word; empty for one by the clock")
 	faults := flags.String("faults", "", "names or beginnings of names, separated by commas")
-	flags.StringVar(&o.Stack, "stack", embedded, "embedded or real")
+	flags.StringVar(&o.Stack, "stack", embeddedStack, "embedded or real")
 	flags.DurationVar(&o.Duration, "duration", 3*time.Minute, "of load and faults; a short one plans fewer faults")
 	flags.StringVar(&o.Report, "report", "", "file for the report as JSON")
 	flags.StringVar(&o.Binary, "binary", "", "a millrace that was built with -tags failpoints, to be attacked instead of this tree's")
@@ -84,8 +84,8 @@ func parse(args []string) (o options, list bool, err error) {
 	if err := flags.Parse(args); err != nil {
 		return o, list, err
 	}
-	if o.Stack != embedded && o.Stack != real {
-		return o, list, fmt.Errorf("STACK is %s or %s, not %q", embedded, real, o.Stack)
+	if o.Stack != embeddedStack && o.Stack != realStack {
+		return o, list, fmt.Errorf("STACK is %s or %s, not %q", embeddedStack, realStack, o.Stack)
 	}
 	o.Seed = seedOf(*seed)
 	for name := range strings.SplitSeq(*faults, ",") {

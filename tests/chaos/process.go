@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -51,8 +52,8 @@ func (p *process) launch() error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // the process has its own
-	cmd := exec.Command(p.path, p.args...)
+	defer log.Close()
+	cmd := exec.CommandContext(context.Background(), p.path, p.args...)
 	cmd.Dir, cmd.Env, cmd.Stderr, cmd.Stdout = p.dir, p.settings(), log, log
 	cmd.SysProcAttr = diesWithUs()
 	if p.piped {

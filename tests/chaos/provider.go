@@ -71,7 +71,7 @@ func (m *mischief) unwell(w http.ResponseWriter, _ *http.Request) bool {
 }
 
 // swallow lets a charge happen, and the answer never comes.
-func (m *mischief) swallow(w http.ResponseWriter, r *http.Request) bool {
+func (m *mischief) swallow(_ http.ResponseWriter, r *http.Request) bool {
 	if !captures(r) {
 		return false
 	}

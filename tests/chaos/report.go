@@ -127,7 +127,7 @@ func (r *report) finish(w *world) {
 			r.Missing = append(r.Missing, "fault "+s.Name+": "+s.How)
 		}
 	}
-	r.cover(w)
+	r.cover()
 	if n := len(r.recoveries); n > 0 {
 		slices.Sort(r.recoveries)
 		r.Recovery.P50, r.Recovery.Max = r.recoveries[n/2].Seconds(), r.recoveries[n-1].Seconds()
@@ -146,7 +146,7 @@ func (r *report) finish(w *world) {
 }
 
 // cover compares the failpoints that were planned with those where something was made to happen.
-func (r *report) cover(w *world) {
+func (r *report) cover() {
 	points, sites := map[string]bool{}, map[string]bool{}
 	for _, s := range r.Faults {
 		if s.Kind != kindKill || !s.Planned {

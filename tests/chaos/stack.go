@@ -29,7 +29,7 @@ func (w *world) start(ctx context.Context) error {
 		return err
 	}
 	begin := w.startEmbedded
-	if w.opts.Stack == real {
+	if w.opts.Stack == realStack {
 		begin = w.startReal
 	}
 	if err := begin(ctx); err != nil {
@@ -80,7 +80,6 @@ type servers struct {
 	root, dir    string
 	postgres     *url.URL
 	kafka, redis string
-	kafkaPort    int
 	admin        *sql.DB
 }
 
@@ -99,7 +98,7 @@ var errNoServers = errors.New("the real stack has no servers here")
 
 // startServers starts them in a folder of the run.
 func (w *world) startServers(ctx context.Context) error {
-	root, err := moduleRoot()
+	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err
 	}
@@ -186,8 +185,8 @@ func (w *world) startReal(ctx context.Context) error {
 	return nil
 }
 
-func moduleRoot() (string, error) {
-	text, err := exec.Command("go", "env", "GOMOD").Output()
+func moduleRoot(ctx context.Context) (string, error) {
+	text, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", err
 	}
@@ -200,7 +199,7 @@ func readShell(path string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // it was read
+	defer f.Close()
 	values := map[string]string{}
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
@@ -233,7 +232,7 @@ func (w *world) smallDisk(ctx context.Context) error {
 		}
 	}
 	w.later(func() {
-		if text, err := exec.Command("umount", w.data).CombinedOutput(); err != nil {
+		if text, err := exec.CommandContext(context.WithoutCancel(ctx), "umount", w.data).CombinedOutput(); err != nil {
 			w.say("  umount: %v: %s", err, cut(text))
 		}
 	})

@@ -37,7 +37,7 @@ var services = []string{
 // sagaTimeout is the saga's patience, short in an attack so that its time-outs can be provoked; on
 // the real stack longer than Kafka's for a member that died.
 func (o options) sagaTimeout() time.Duration {
-	if o.Stack == real {
+	if o.Stack == realStack {
 		return sessionTime + 2*time.Second
 	}
 	return 6 * time.Second
@@ -255,9 +255,18 @@ func (w *world) ready() bool {
 	return !slices.ContainsFunc(services, func(service string) bool { return !w.serves(service) })
 }
 
+// get asks a service, for as long as the client waits.
+func (w *world) get(port int, path string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+at(port)+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	return w.http.Do(r)
+}
+
 // serves says whether one service says that it is ready.
 func (w *world) serves(service string) bool {
-	answer, err := w.http.Get("http://" + at(w.base+slices.Index(services, service)) + "/readyz")
+	answer, err := w.get(w.base+slices.Index(services, service), "/readyz")
 	if err != nil {
 		return false
 	}
@@ -277,11 +286,11 @@ func (w *world) recovered(ctx context.Context, limit time.Duration) error {
 			id, _ = w.prober.post(once)
 			return false
 		}
-		answer, err := w.http.Get("http://" + at(w.base) + "/api/v1/orders/" + id)
+		answer, err := w.get(w.base, "/api/v1/orders/"+id)
 		if err != nil {
 			return false
 		}
-		defer answer.Body.Close() //nolint:errcheck // it was read
+		defer answer.Body.Close()
 		var o struct{ Status string }
 		_ = json.NewDecoder(answer.Body).Decode(&o) // an answer that is none has no status
 		return slices.Contains([]string{"CONFIRMED", "FAILED", "CANCELLED"}, o.Status)
@@ -325,13 +334,7 @@ func (w *world) run(ctx context.Context, args ...string) (string, error) {
 	return string(text), err
 }
 
-func open(port int) bool {
-	c, err := net.DialTimeout("tcp", at(port), time.Second)
-	if err == nil {
-		_ = c.Close()
-	}
-	return err == nil
-}
+func open(port int) bool { return answers(at(port)) }
 
 // freePorts finds ports below the range that outgoing connections use, so that a server that was
 // ended finds its own free again.
@@ -351,7 +354,7 @@ func freeBlock(n int) int {
 		base := 10_000 + 10*rand.IntN(1000)
 		free := true
 		for port := base; port < base+n && free; port++ {
-			l, err := net.Listen("tcp", at(port))
+			l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", at(port))
 			if free = err == nil; free {
 				_ = l.Close()
 			}
@@ -364,7 +367,7 @@ func freeBlock(n int) int {
 
 // answers says whether anybody takes connections at an address.
 func answers(address string) bool {
-	c, err := net.DialTimeout("tcp", address, time.Second)
+	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "tcp", address)
 	if err == nil {
 		_ = c.Close()
 	}
