@@ -54,7 +54,7 @@ type junk struct{ refusedBy []string } // consumer groups
 func messageFaults() []fault {
 	return []fault{
 		copies("messages/thrice-shuffled", "every message thrice, shuffled", 0,
-			"the latest 300 messages are written three times more, in another order"),
+			"the latest 300 messages (5,000 in a long run) are written three times more, in another order"),
 		copies("messages/late", "messages that come late", 20*time.Second,
 			"messages that are older, 20 s in a short run and 10 min in a long one, are written once more"),
 		garbage("corrupt", "corrupt records", func(string) (key, value []byte) {
@@ -155,7 +155,11 @@ func copies(name, kind string, age time.Duration, does string) fault {
 			if err != nil {
 				return blow{}, err
 			}
-			found = found[max(0, len(found)-300):]
+			most := 300
+			if w.opts.Duration >= longRun {
+				most = 5000
+			}
+			found = found[max(0, len(found)-most):]
 			times := 3
 			if age > 0 {
 				times = 1
