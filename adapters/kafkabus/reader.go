@@ -7,6 +7,8 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/ThreeDotsLabs/watermill/message"
+
+	"millrace/adapters/failpoint"
 )
 
 // source is what a reader tells the group about its partition.
@@ -146,6 +148,7 @@ func (r *reader) watch(msg *message.Message, d *delivered) {
 	select {
 	case <-msg.Acked():
 		d.acked = true
+		failpoint.Hit(failpoint.BeforeAcknowledge, r.group)
 	case <-msg.Nacked():
 	case <-r.gone:
 		return

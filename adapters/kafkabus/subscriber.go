@@ -8,6 +8,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"millrace/adapters/failpoint"
 	"millrace/domain/fault"
 )
 
@@ -144,6 +145,7 @@ func (s *Subscriber) open(ctx context.Context, st *stream, topic string) <-chan 
 func (s *Subscriber) forward(ctx context.Context, st *stream, topic string, in <-chan *message.Message, out chan<- *message.Message) {
 	for msg := range in {
 		msg.SetContext(withPlace(st.fence.guard(msg.Context(), topic), placeOf(msg.Context(), topic)))
+		failpoint.HitWhen(msg.Context(), msg.Acked(), failpoint.BeforeAcknowledge, s.group)
 		select {
 		case out <- msg:
 		case <-s.closing:

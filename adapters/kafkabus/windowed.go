@@ -87,6 +87,7 @@ func (w *Windowed) Close() error {
 // subscription is what the claims of one Subscribe share.
 type subscription struct {
 	topic    string
+	group    string
 	out      chan<- *message.Message
 	live     context.Context // every session is within it
 	stopping chan struct{}   // closed when nothing more may be handed out
@@ -132,7 +133,7 @@ func (w *Windowed) read(ctx context.Context, topic string, out chan<- *message.M
 	// Sessions outlive ctx by the grace time.
 	live, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	s := &subscription{topic: topic, out: out, live: live, stopping: make(chan struct{}), idle: make(chan struct{}, 1)}
+	s := &subscription{topic: topic, group: w.group, out: out, live: live, stopping: make(chan struct{}), idle: make(chan struct{}, 1)}
 	w.running.Go(func() {
 		defer end()
 		select {

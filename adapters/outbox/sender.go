@@ -10,6 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"go.opentelemetry.io/otel/trace"
 
+	"millrace/adapters/failpoint"
 	"millrace/adapters/sqldb"
 	"millrace/domain/fault"
 )
@@ -75,9 +76,11 @@ func (s *sender) send(topic string, msg *message.Message, d *delivery) error {
 	if !s.knownTopic(topic) {
 		return s.bury(msg.Context(), d, fmt.Sprintf("the topic %.100q is not one of ours", topic))
 	}
+	failpoint.Hit(failpoint.RelayBeforePublish, s.table.db.Name)
 	err := s.traced(topic, msg, d)
 	switch {
 	case err == nil:
+		failpoint.Hit(failpoint.RelayAfterAnswer, s.table.db.Name)
 		s.recovered()
 		return nil
 	case s.permanent(err):

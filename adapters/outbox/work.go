@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"millrace/adapters/failpoint"
 	"millrace/adapters/sqldb"
 )
 
@@ -82,6 +83,7 @@ func (l *loop) mark() {
 func (l *loop) finish(m marked) {
 	l.marking = false
 	l.lanes.drop(m.seqs...)
+	failpoint.HitIf(len(l.lanes.held) > 0, failpoint.RelayMidBatch, l.table.db.Name)
 	l.observer.Published(m.rows)
 }
 

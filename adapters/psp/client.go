@@ -18,6 +18,8 @@ import (
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 
+	"millrace/adapters/failpoint"
+	"millrace/app/messages"
 	"millrace/app/payment"
 	"millrace/domain/fault"
 	"millrace/domain/money"
@@ -172,6 +174,7 @@ func (c *Client) call(ctx context.Context, method, path, key string, body any) (
 		if err != nil {
 			return answer{}, ErrUnknownOutcome.Because(err)
 		}
+		failpoint.Hit(failpoint.ProviderAnswered, messages.PaymentService)
 		return read(resp)
 	})
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/sony/gobreaker/v2"
 	gomail "github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
+
+	"millrace/adapters/failpoint"
+	"millrace/app/messages"
 )
 
 // idleFor is how long a connection may wait for its next letter. Servers hang up after minutes.
@@ -141,6 +144,7 @@ func (p *pool) carry(ctx context.Context, c *conn, letter *gomail.Msg) error {
 		_ = c.raw.Close() // it is of no use any more
 		return err
 	}
+	failpoint.Hit(failpoint.MailTaken, messages.NotificationService)
 	c.used = time.Now()
 	select {
 	case p.idle <- c:

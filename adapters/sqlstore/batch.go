@@ -10,6 +10,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"millrace/adapters/failpoint"
 	"millrace/adapters/outbox"
 	"millrace/adapters/sqldb"
 	"millrace/app/messages"
@@ -54,6 +55,7 @@ func (c *Core) newBatch(ctx context.Context) *batch {
 // neighbours are committed.
 func (c *Core) commit(ctx context.Context, members []*member) error {
 	b := c.newBatch(ctx)
+	failpoint.Hit(failpoint.BeforeTransaction, c.Service)
 	err := c.DB.InBatchTx(ctx, func(tx *sqldb.Tx) error {
 		b.tx = tx
 		fresh, err := b.claim(members)
@@ -66,10 +68,16 @@ func (c *Core) commit(ctx context.Context, members []*member) error {
 		if len(b.done) == 0 {
 			return errNothing
 		}
-		return b.flush()
+		if err := b.flush(); err != nil {
+			return err
+		}
+		return failpoint.Fail(failpoint.BeforeCommit, c.Service)
 	})
 	if err != nil && !errors.Is(err, errNothing) {
 		return sqldb.Classify(err)
+	}
+	if err == nil {
+		failpoint.Hit(failpoint.AfterCommit, c.Service)
 	}
 	b.committed(members)
 	return nil
@@ -117,6 +125,7 @@ func (b *batch) run(m *member) {
 			m.panicked = p
 		}
 	}()
+	failpoint.Hit(failpoint.AfterInbox, b.core.Service)
 	err := m.work(u)
 	if err == nil && !u.later {
 		err = u.conclude()
@@ -176,6 +185,7 @@ func (b *batch) flush() error {
 			}
 		}
 	}
+	failpoint.Hit(failpoint.MidFlush, b.core.Service)
 	if len(b.out) == 0 {
 		return nil
 	}
@@ -257,6 +267,7 @@ func (b *batch) handOver() {
 		}
 	}
 	for store, intents := range to {
+		failpoint.Hit(failpoint.AfterIntent, b.core.Service)
 		store.handOver(intents)
 	}
 }

@@ -143,6 +143,13 @@ func (c *Core) together(members []*member) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(members[0].ctx), groupTime)
 	defer cancel()
+	defer func() {
+		if p := recover(); p != nil { // a mistake around the transaction, which is rolled back
+			for _, m := range members {
+				m.panicked = p
+			}
+		}
+	}()
 	err := c.commit(ctx, members)
 	if err == nil {
 		for _, m := range members {

@@ -8,6 +8,7 @@ import (
 
 	"go.opentelemetry.io/otel"
 
+	"millrace/adapters/failpoint"
 	"millrace/adapters/kafkabus"
 	"millrace/adapters/outbox"
 	"millrace/adapters/sqldb"
@@ -83,7 +84,7 @@ func (s *stack) core(b *base, service string, metrics *telemetry.Metrics) *sqlst
 	s.redis.show(metrics)
 	return sqlstore.NewCore(sqlstore.Config{
 		DB: b.db, Circuit: b.circuit, Service: service, Outbox: b.writer, Wake: b.relay.Wake, Marks: s.marks, Observer: metrics,
-		Tracer: otel.Tracer("millrace/" + service), Logger: s.logger(service), Now: time.Now,
+		Tracer: otel.Tracer("millrace/" + service), Logger: s.logger(service), Now: failpoint.Clock(service),
 	})
 }
 

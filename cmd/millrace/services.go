@@ -10,6 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"go.opentelemetry.io/otel"
 
+	"millrace/adapters/failpoint"
 	"millrace/adapters/kafkabus"
 	"millrace/adapters/sqldb"
 	"millrace/adapters/sqlstore"
@@ -58,6 +59,7 @@ func (s *stack) gateway(ctx context.Context) error {
 	}
 	h, err := httpapi.NewGateway(httpapi.GatewayConfig{
 		Service: s.front(messages.APIGateway, metrics), Routes: gateway.Routes(), Upstreams: upstreams,
+		Transport: failpoint.Transport(httpapi.NewTransport(), messages.APIGateway),
 	})
 	if err != nil {
 		return err
@@ -74,11 +76,11 @@ func (s *stack) orders(ctx context.Context) error {
 	core := s.core(b, messages.OrderService, metrics)
 	store, catalog := sqlstore.NewOrders(core), sqlstore.NewCatalog(core)
 	s.seeds = append(s.seeds, func(ctx context.Context) error { return store.Seed(ctx, demoCatalog()) })
-	place := order.NewPlaceOrder(store, catalog, s.replies, sqlstore.NewOrderIDs(), time.Now)
+	place := order.NewPlaceOrder(store, catalog, s.replies, sqlstore.NewOrderIDs(), failpoint.Clock(messages.OrderService))
 	return s.serve(ctx, messages.OrderService, httpapi.NewOrders(httpapi.OrdersConfig{
 		Service:  s.front(messages.OrderService, metrics, databaseCheck(b.db)),
 		Place:    counted{place, metrics},
-		Cancel:   order.NewCancelOrder(store, time.Now),
+		Cancel:   order.NewCancelOrder(store, failpoint.Clock(messages.OrderService)),
 		Show:     order.NewShowOrders(store),
 		Products: order.NewShowProducts(catalog),
 	}))
@@ -137,7 +139,7 @@ func (s *stack) notifications(ctx context.Context) error {
 	core := s.core(b, messages.NotificationService, metrics)
 	intents := sqlstore.NewIntents(core)
 	store := sqlstore.NewNotifications(core, intents)
-	consumers := s.consume(b, core, metrics, notificationHandlers(notification.NewNotifyCustomer(store, time.Now)))
+	consumers := s.consume(b, core, metrics, notificationHandlers(notification.NewNotifyCustomer(store, failpoint.Clock(messages.NotificationService))))
 	s.carryOut(messages.NotificationService, intents, metrics, map[intent.Kind]worker.Handler{
 		intent.Mail: notification.NewSendMail(store, store, mailer).Handle,
 	})
@@ -159,7 +161,7 @@ func (s *stack) orchestrator(ctx context.Context) error {
 	}
 	core := s.core(b, messages.Orchestrator, metrics)
 	store := sqlstore.NewSagas(core)
-	carry := engine.New(store, s.timeouts, metrics, version, time.Now)
+	carry := engine.New(store, s.timeouts, metrics, version, failpoint.Clock(messages.Orchestrator))
 	consumers := s.consume(b, core, metrics, orchestratorHandlers(carry))
 	logger := s.logger(messages.Orchestrator)
 	timers := worker.NewTimers(store, carry.Fire, worker.TimerOptions{Logger: logger})
