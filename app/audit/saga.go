@@ -80,9 +80,10 @@ type Entry struct {
 
 // Sent is a message that the saga sent.
 type Sent struct {
-	ID   string          `json:"id"`
-	Type string          `json:"type"`
-	Data json.RawMessage `json:"data"`
+	ID    string          `json:"id"`
+	Type  string          `json:"type"`
+	Topic string          `json:"topic,omitempty"` // older entries have none
+	Data  json.RawMessage `json:"data"`
 }
 
 // Timer is a time-out that is still to come.
