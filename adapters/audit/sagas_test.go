@@ -171,3 +171,33 @@ func TestAReaderThatMustNotWriteReadsBesideAWriterAndAfterIt(t *testing.T) {
 		w.must(w.dbs.Ordering.Close())
 	}
 }
+
+func TestTheDatabaseRefusesToChangeAJournal(t *testing.T) {
+	t.Parallel()
+	eachWorld(t, func(t *testing.T, w *world) {
+		o := w.full()
+		for _, statement := range []string{
+			"UPDATE saga_journal SET outcome = 'absorbed' WHERE order_id = ?", "DELETE FROM saga_journal WHERE order_id = ?",
+			"INSERT INTO saga_journal SELECT * FROM saga_journal WHERE order_id = ?",
+		} {
+			if _, err := w.dbs.Ordering.ExecContext(t.Context(), w.dbs.Ordering.Rebind(statement), o.confirmed); err == nil {
+				t.Errorf("%s was done", statement)
+			}
+		}
+		if w.dbs.Ordering.Dialect == sqldb.SQLite {
+			replacing := "INSERT OR REPLACE INTO saga_journal SELECT * FROM saga_journal WHERE order_id = ?"
+			if _, err := w.dbs.Ordering.ExecContext(t.Context(), replacing, o.confirmed); err == nil {
+				t.Error("INSERT OR REPLACE was done")
+			}
+		} else {
+			if _, err := w.dbs.Ordering.ExecContext(t.Context(), "TRUNCATE saga_journal"); err == nil {
+				t.Error("TRUNCATE was done")
+			}
+		}
+		h, err := audit.NewSagas(w.dbs.Ordering, 0, time.Now).Show(t.Context(), o.confirmed)
+		w.must(err)
+		if !h.Chain.OK || h.Chain.Entries != 3 {
+			t.Errorf("%+v", h.Chain)
+		}
+	})
+}
