@@ -36,7 +36,10 @@ func verbs() cli.Deps {
 		Config:  configVerb,
 		Verify:  verify,
 		Sagas:   sagas,
-		Stdout:  os.Stdout,
-		Stderr:  os.Stderr,
+
+		Histories: histories,
+
+		Stdout: os.Stdout,
+		Stderr: os.Stderr,
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http/httptest"
 	"os"
+	"os/exec"
+	"strconv"
 	"testing"
 	"time"
 
@@ -25,7 +27,8 @@ func TestMain(m *testing.M) {
 func TestTheCommandLineAnswersAsTheScriptsSay(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
+		Dir:  "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 		Setup: func(e *testscript.Env) error {
 			server := httptest.NewServer(&fakeAPI{ending: time.Millisecond})
 			e.Defer(server.Close)
@@ -33,6 +36,21 @@ func TestTheCommandLineAnswersAsTheScriptsSay(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// exits runs the program and compares its exit code.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec("millrace", args[1:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("millrace %v ends with %d, not %s", args[1:], code, args[0])
+	}
 }
 
 // fakeDeps says what it was called with.
@@ -66,6 +84,7 @@ func fakeDeps() cli.Deps {
 		Sagas: func(context.Context, cli.Where) (cli.Sagas, func() error, error) {
 			return fakeSagas{}, func() error { return nil }, nil
 		},
+		Histories: fakeHistories,
 	}
 }
 

@@ -18,12 +18,12 @@ func (p *program) saga() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "saga",
 		Short:   "See what the sagas are doing",
-		Long:    "List sagas, show the journal of one, and draw its picture. Nothing here acts on a saga.",
-		Example: "  millrace saga list stuck=true\n  millrace saga graph > saga.mmd",
+		Long:    "List sagas, show the journal of one, draw its picture, and decide histories again. Nothing here acts on a saga.",
+		Example: "  millrace saga list stuck=true\n  millrace saga graph > saga.mmd\n  millrace saga replay --query since=1h",
 		Args:    cobra.ArbitraryArgs,
 		RunE:    group,
 	}
-	c.AddCommand(p.sagaList(), p.sagaShow(), p.sagaGraph())
+	c.AddCommand(p.sagaList(), p.sagaShow(), p.sagaGraph(), p.sagaExport(), p.sagaReplay())
 	return c
 }
 
