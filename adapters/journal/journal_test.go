@@ -100,7 +100,7 @@ func TestAStreamShowsOneMoment(t *testing.T) {
 // Whoever replays has a connection with which nothing can be written, even by mistake.
 func TestADatabaseThatIsOpenForReadingRefusesEveryWrite(t *testing.T) {
 	t.Parallel()
-	read := func(t *testing.T, o *ordering, db *sqldb.DB) {
+	read := func(t *testing.T, db *sqldb.DB) {
 		t.Helper()
 		if got := ids(t, journal.New(db, 0, time.Now), audit.Query{}); !slices.Equal(got, []string{"ord_1"}) {
 			t.Errorf("it reads %v", got)
@@ -119,7 +119,7 @@ func TestADatabaseThatIsOpenForReadingRefusesEveryWrite(t *testing.T) {
 		o.order("ord_1").hears("OrderCreated")
 		db := sqldb.OpenSQLiteReadOnly(o.db.Name)
 		defer func() { _ = db.Close() }()
-		read(t, o, db)
+		read(t, db)
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
@@ -132,7 +132,7 @@ func TestADatabaseThatIsOpenForReadingRefusesEveryWrite(t *testing.T) {
 		db, err := sqldb.OpenPostgresDSN(o.db.DSN+"&default_transaction_read_only=on", o.db.Name, 2)
 		o.must(err)
 		defer func() { _ = db.Close() }()
-		read(t, o, db)
+		read(t, db)
 		if asked := (sqldb.PostgresConfig{ReadOnly: true}).DSN("orders"); !strings.Contains(asked, "default_transaction_read_only=on") {
 			t.Errorf("a reader's address is %s", asked)
 		}

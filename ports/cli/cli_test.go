@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -23,9 +24,14 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"millrace": func() { os.Exit(cli.Run(context.Background(), os.Args[1:], fakeDeps())) }})
 }
 
-// Each script in testdata is a conversation with the command line. $URL is a gateway.
+// Each script in testdata is a conversation with the command line. $URL is a gateway, $CORPUS the
+// corpus of the sources.
 func TestTheCommandLineAnswersAsTheScriptsSay(t *testing.T) {
 	t.Parallel()
+	sources, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
@@ -33,6 +39,7 @@ func TestTheCommandLineAnswersAsTheScriptsSay(t *testing.T) {
 			server := httptest.NewServer(&fakeAPI{ending: time.Millisecond})
 			e.Defer(server.Close)
 			e.Setenv("URL", server.URL)
+			e.Setenv("CORPUS", filepath.Join(sources, "sagas", "testdata", "corpus"))
 			return nil
 		},
 	})
