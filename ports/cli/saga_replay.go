@@ -193,7 +193,11 @@ func (p *program) printSummary(s replay.Summary, took time.Duration) {
 		}
 		fmt.Fprintf(p.Stdout, "by severity: %s; by class: %s\n", strings.Join(worst, ", "), strings.Join(classes, ", "))
 	}
-	fmt.Fprintf(p.Stderr, "replayed in %s, %.0f sagas/s\n", took.Round(time.Millisecond), float64(s.Sagas)/max(took.Seconds(), 0.001))
+	rate := ""
+	if took > 100*time.Millisecond { // of less a rate would be chance
+		rate = fmt.Sprintf(", %.0f sagas/s", float64(s.Sagas)/took.Seconds())
+	}
+	fmt.Fprintf(p.Stderr, "replayed in %s%s\n", took.Round(time.Millisecond), rate)
 }
 
 // verdictOf gives the exit code. What was looked for goes before what could not be looked at.
