@@ -31,6 +31,7 @@ func Where(q audit.Query, now time.Time, stuckAfter time.Duration) (string, []an
 	must(q.Version != 0, "s.definition = ?", q.Version)
 	must(!q.Since.IsZero(), "o.created_at >= ?", q.Since.UTC())
 	must(!q.Until.IsZero(), "o.created_at < ?", q.Until.UTC())
+	must(!q.Moved.IsZero(), "s.updated_at >= ?", q.Moved.UTC())
 	must(q.Older != 0, entered+" <= ?", now.Add(-q.Older))
 	must(q.Stuck, entered+" < ? AND "+openSaga, now.Add(-stuckAfter))
 	if len(conditions) == 0 {

@@ -15,6 +15,7 @@ type Query struct {
 	Version int       // of the definition that the saga began with
 	Since   time.Time // order placed at or after
 	Until   time.Time // order placed before
+	Moved   time.Time // saga changed at or after
 	Older   time.Duration
 	Stuck   bool // open, and longer in its present step than any time-out would let it
 	Limit   int  // how many are listed; 0 for all

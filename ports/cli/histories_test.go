@@ -19,6 +19,8 @@ import (
 func fakeHistories(_ context.Context, _ cli.Where, q audit.Query, orderIDs ...string) (*cli.Histories, error) {
 	var all []replay.History
 	switch {
+	case q.User == "usr_diverged":
+		orderIDs = []string{"ord_diverged"}
 	case len(orderIDs) == 0 && q.Status != "FAILED":
 		all = append(all, confirmed())
 	case slices.Contains(orderIDs, "ord_none"):

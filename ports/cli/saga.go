@@ -23,7 +23,7 @@ func (p *program) saga() *cobra.Command {
 		Args:    cobra.ArbitraryArgs,
 		RunE:    group,
 	}
-	c.AddCommand(p.sagaList(), p.sagaShow(), p.sagaGraph(), p.sagaExport(), p.sagaReplay(), p.sagaWhatIf(), p.sagaBisect(), p.sagaCorpus())
+	c.AddCommand(p.sagaList(), p.sagaShow(), p.sagaGraph(), p.sagaExport(), p.sagaReplay(), p.sagaShadow(), p.sagaWhatIf(), p.sagaBisect(), p.sagaCorpus())
 	return c
 }
 
