@@ -201,3 +201,27 @@ func TestTheDatabaseRefusesToChangeAJournal(t *testing.T) {
 		}
 	})
 }
+
+func TestDefinitionsAreCountedByWhatIsOpen(t *testing.T) {
+	t.Parallel()
+	eachWorld(t, func(t *testing.T, w *world) {
+		sagas := audit.NewSagas(w.dbs.Ordering, 0, time.Now)
+		if got, err := sagas.Definitions(t.Context()); err != nil || len(got) != 0 {
+			t.Errorf("before the first order: %v %v", got, err)
+		}
+		o := w.full()
+		pending := w.placed("pm_card_ok", orderapp.Wish{SKU: "SKU-2", Qty: 1})
+		w.step()
+		w.exec(w.dbs.Ordering, "UPDATE sagas SET definition = 7 WHERE order_id = ?", o.declined)
+		got, err := sagas.Definitions(t.Context())
+		w.must(err)
+		if len(got) != 2 || got[0].Version != 1 || got[0].Open != 1 || got[0].Ended != 3 || got[1].Version != 7 || got[1].Open != 0 || got[1].Ended != 1 {
+			t.Fatalf("%+v", got)
+		}
+		h, err := sagas.Show(t.Context(), pending)
+		w.must(err)
+		if !got[0].Oldest.Equal(h.Saga.PlacedAt) || !got[1].Oldest.IsZero() {
+			t.Errorf("the oldest are %s and %s, want %s and none", got[0].Oldest, got[1].Oldest, h.Saga.PlacedAt)
+		}
+	})
+}

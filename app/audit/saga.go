@@ -45,6 +45,14 @@ type Saga struct {
 	Stuck      bool      `json:"stuck"`
 }
 
+// Definition counts the sagas that began with one version of the definition.
+type Definition struct {
+	Version int       `json:"version"`
+	Open    int       `json:"open"`
+	Ended   int       `json:"ended"`
+	Oldest  time.Time `json:"oldest,omitzero"` // when the oldest open one was placed
+}
+
 // History is everything that reached one saga and what it decided.
 type History struct {
 	Saga    Saga            `json:"saga"`

@@ -88,6 +88,8 @@ type Sagas interface {
 	List(ctx context.Context, q audit.Query) (audit.Sagas, error)
 	// Show gives the history of one order's saga.
 	Show(ctx context.Context, orderID string) (audit.History, error)
+	// Definitions counts the sagas of every version that one began with.
+	Definitions(ctx context.Context) ([]audit.Definition, error)
 }
 
 // Histories is a stream of journals, as they were at one moment.

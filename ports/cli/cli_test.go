@@ -113,6 +113,12 @@ func fakeVerify(_ context.Context, where cli.Where, settled bool) (audit.Report,
 
 type fakeSagas struct{}
 
+func (fakeSagas) Definitions(context.Context) ([]audit.Definition, error) {
+	return []audit.Definition{
+		{Version: 1, Open: 2, Ended: 5, Oldest: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)}, {Version: 77, Open: 1},
+	}, nil
+}
+
 func (fakeSagas) List(_ context.Context, q audit.Query) (audit.Sagas, error) {
 	at := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
 	if q.Status == "FAILED" {
@@ -143,7 +149,8 @@ func (fakeSagas) Show(_ context.Context, id string) (audit.History, error) {
 		Timers: []audit.Timer{}, Inside: []byte("{}"), Chain: audit.Chain{OK: true, Entries: 5},
 	}
 	for i := range h.Journal {
-		h.Journal[i].Payload, h.Journal[i].Before, h.Journal[i].After = []byte("{}"), []byte("{}"), []byte("{}")
+		h.Journal[i].Payload, h.Journal[i].Before = []byte("{}"), []byte("{}")
+		h.Journal[i].After = fmt.Appendf(nil, `{"step":%q,"status":"PROCESSING"}`, h.Journal[i].To)
 		for n := range h.Journal[i].Sent {
 			h.Journal[i].Sent[n].Data = []byte("{}")
 		}
