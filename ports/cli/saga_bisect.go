@@ -92,7 +92,7 @@ func (p *program) printParting(good, bad replay.Report) error {
 		At      *replay.Divergence `json:"at,omitempty"` // recorded is the good build's, replayed the bad one's
 	}
 	all := []parting{}
-	parted := 0
+	parted, unread := 0, 0
 	for i := range good.Sagas {
 		one := parting{OrderID: good.Sagas[i].OrderID}
 		if d, differs := replay.Part(good.Sagas[i], bad.Sagas[i]); differs {
@@ -101,6 +101,9 @@ func (p *program) printParting(good, bad replay.Report) error {
 			if !p.json {
 				fmt.Fprintf(p.Stdout, "%s: %s\n", one.OrderID, short(strings.NewReplacer("recorded ", "good ", "replayed ", "bad ").Replace(d.String()), 400))
 			}
+		}
+		if !one.Parted && good.Sagas[i].Verdict == replay.Unreplayable {
+			unread++
 		}
 		all = append(all, one)
 	}
@@ -111,8 +114,12 @@ func (p *program) printParting(good, bad replay.Report) error {
 	} else {
 		fmt.Fprintf(p.Stdout, "%d sagas: the builds part on %d\n", len(all), parted)
 	}
-	if parted > 0 {
+	switch {
+	case parted > 0:
 		return WithCode(Found, errSilent)
+	case unread > 0:
+		return WithCode(Damaged, fmt.Errorf("saga bisect: neither build can replay %d of the histories: look at them with `millrace saga replay`", unread))
+	default:
+		return nil
 	}
-	return nil
 }

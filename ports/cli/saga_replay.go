@@ -118,7 +118,7 @@ func (p *program) replayAll(h *Histories, o replay.Options, junit string) (repla
 		if err != nil {
 			return replay.Summary{}, fmt.Errorf("--junit: %w", err)
 		}
-		defer func() { _ = file.Close() }()
+		defer func() { _ = file.Close() }() // for a way out before its end; the end closes it too
 		report = &junitReport{file: file}
 		if err := report.begin(); err != nil {
 			return replay.Summary{}, err
@@ -152,7 +152,8 @@ func (p *program) replayAll(h *Histories, o replay.Options, junit string) (repla
 	if p.json {
 		return sum, list.end(sum)
 	}
-	p.printSummary(sum, p.Now().Sub(started))
+	p.printSummary(sum)
+	p.printRate(sum, p.Now().Sub(started))
 	return sum, nil
 }
 
@@ -178,7 +179,7 @@ func (p *program) printResult(r replay.Result) {
 	}
 }
 
-func (p *program) printSummary(s replay.Summary, took time.Duration) {
+func (p *program) printSummary(s replay.Summary) {
 	fmt.Fprintf(p.Stdout, "%d sagas with %d entries: %d OK, %d DIVERGED, %d UNREPLAYABLE\n", s.Sagas, s.Entries, s.OK, s.Diverged, s.Unreplayable)
 	var worst []string
 	for _, severity := range []replay.Severity{replay.Money, replay.Goods, replay.Customer, replay.Internal} {
@@ -193,6 +194,10 @@ func (p *program) printSummary(s replay.Summary, took time.Duration) {
 		}
 		fmt.Fprintf(p.Stdout, "by severity: %s; by class: %s\n", strings.Join(worst, ", "), strings.Join(classes, ", "))
 	}
+}
+
+// printRate says for people how fast it went.
+func (p *program) printRate(s replay.Summary, took time.Duration) {
 	rate := ""
 	if took > 100*time.Millisecond { // of less a rate would be chance
 		rate = fmt.Sprintf(", %.0f sagas/s", float64(s.Sagas)/took.Seconds())

@@ -99,6 +99,9 @@ func (j *junitReport) end(s replay.Summary) error {
 	if _, err := j.file.WriteAt([]byte(head), int64(len(xml.Header))); err != nil {
 		return fmt.Errorf("write the JUnit report: %w", err)
 	}
+	if err := j.file.Close(); err != nil {
+		return fmt.Errorf("write the JUnit report: %w", err)
+	}
 	return nil
 }
 

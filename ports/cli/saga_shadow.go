@@ -175,7 +175,8 @@ func (s *shadow) end(began time.Time) error {
 			return err
 		}
 	} else {
-		s.printSummary(s.sum, s.Now().Sub(began))
+		s.printSummary(s.sum)
+		fmt.Fprintf(s.Stderr, "followed for %s\n", s.Now().Sub(began).Round(time.Second))
 	}
 	if s.sum.Sagas == 0 {
 		return nil // nothing moved, and that is no damage
