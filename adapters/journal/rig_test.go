@@ -36,6 +36,7 @@ type quiet struct{}
 
 func (quiet) Duplicate(string)                                          {}
 func (quiet) CommitBatch(int)                                           {}
+func (quiet) Parked(string)                                             {}
 func (quiet) OrderCompleted(string, string, time.Duration)              {}
 func (quiet) Get(context.Context, orderapp.Key) (*orderapp.Reply, bool) { return nil, false }
 func (quiet) Put(context.Context, orderapp.Reply)                       {}
