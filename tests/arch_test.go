@@ -43,6 +43,8 @@ var rules = []rule{
 		"the saga sees messages and the domain"},
 	{"sagas/order", []string{"sagas", "time", "math/rand", "math/rand/v2", "os", "net", "net/http", "database/sql"}, []string{"sagas/order"},
 		"the saga's decision is a pure function: no clock, no chance, no I/O"},
+	{"sagas/replay", []string{"sagas", "math/rand", "os", "net", "net/http", "database/sql"}, []string{"sagas/replay", "sagas/order"},
+		"replay can read what it is given and cannot act"},
 	{"ports", []string{"adapters", "cmd", "migrations"}, nil, "ports and adapters meet in cmd"},
 	{"adapters", []string{"ports", "cmd"}, nil, "ports and adapters meet in cmd"},
 }
@@ -50,11 +52,12 @@ var rules = []rule{
 // sideways lists the adapters that may know another adapter, each with its reason. All may name
 // their failpoints, which are empty in every build that is used.
 var sideways = map[string][]string{
-	"adapters/sqlstore":    {"adapters/sqldb", "adapters/outbox"},        // a store writes its outbox in its own transaction
-	"adapters/outbox":      {"adapters/sqldb"},                           // rows and LISTEN/NOTIFY
-	"adapters/audit":       {"adapters/sqldb", "adapters/psp/simulator"}, // reads every database and the provider's books
-	"adapters/psp":         {"adapters/psp/simulator"},                   // the provider in process
-	"adapters/adaptertest": {"adapters/sqldb"},                           // opens databases for the suites
+	"adapters/sqlstore":    {"adapters/sqldb", "adapters/outbox"},                            // a store writes its outbox in its own transaction
+	"adapters/outbox":      {"adapters/sqldb"},                                               // rows and LISTEN/NOTIFY
+	"adapters/audit":       {"adapters/sqldb", "adapters/psp/simulator", "adapters/journal"}, // reads every database and the provider's books
+	"adapters/journal":     {"adapters/sqldb"},                                               // reads ordering's database alone
+	"adapters/psp":         {"adapters/psp/simulator"},                                       // the provider in process
+	"adapters/adaptertest": {"adapters/sqldb"},                                               // opens databases for the suites
 }
 
 type goPackage struct {

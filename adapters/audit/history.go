@@ -134,7 +134,7 @@ func (r journalRow) restore(orderID string) (engine.Entry, error) {
 	}
 	e.Sent = make([]engine.Sent, len(sent))
 	for i, m := range sent {
-		e.Sent[i] = engine.Sent{ID: m.ID, Type: m.Type, Data: written{m.Data, m.Type, orderID}}
+		e.Sent[i] = engine.Sent{ID: m.ID, Type: m.Type, Topic: m.Topic, Data: written{m.Data, m.Type, orderID}}
 	}
 	if err := json.Unmarshal([]byte(r.Timers), &e.Timers); err != nil {
 		return e, fmt.Errorf("its timers cannot be read: %w", err)

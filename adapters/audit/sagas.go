@@ -5,9 +5,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strings"
 	"time"
 
+	"millrace/adapters/journal"
 	"millrace/adapters/sqldb"
 	"millrace/app/audit"
 )
@@ -44,12 +44,11 @@ const (
 	sagaColumns = `SELECT o.id, o.user_id, o.status, o.reason, o.currency, o.total, o.created_at,
 		s.step, s.definition, s.version, s.entered_at`
 	sagaTables = " FROM orders o LEFT JOIN sagas s ON s.order_id = o.id"
-	openSaga   = "coalesce(s.step, 'new') NOT IN ('confirmed', 'failed', 'cancelled')"
 )
 
 // List gives the sagas that a query chooses, the newest first.
 func (s *Sagas) List(ctx context.Context, q audit.Query) (audit.Sagas, error) {
-	where, args := s.where(q)
+	where, args := journal.Where(q, s.now().UTC(), s.stuckAfter)
 	db := s.db.Read
 	var counts []struct {
 		State string `db:"state"`
@@ -76,34 +75,6 @@ func (s *Sagas) List(ctx context.Context, q audit.Query) (audit.Sagas, error) {
 		answer.Items = append(answer.Items, s.saga(row))
 	}
 	return answer, nil
-}
-
-// where says a query in SQL.
-func (s *Sagas) where(q audit.Query) (string, []any) {
-	var conditions []string
-	var args []any
-	must := func(given bool, condition string, values ...any) {
-		if given {
-			conditions = append(conditions, condition)
-			args = append(args, values...)
-		}
-	}
-	now := s.now().UTC()
-	const entered = "coalesce(s.entered_at, o.created_at)"
-	must(q.Status != "", "o.status = ?", q.Status)
-	must(q.State != "", "coalesce(s.step, 'new') = ?", q.State)
-	must(q.Reason != "", "o.reason = ?", q.Reason)
-	must(q.User != "", "o.user_id = ?", q.User)
-	must(q.SKU != "", "EXISTS (SELECT 1 FROM order_items i WHERE i.order_id = o.id AND i.sku = ?)", q.SKU)
-	must(q.Version != 0, "s.definition = ?", q.Version)
-	must(!q.Since.IsZero(), "o.created_at >= ?", q.Since.UTC())
-	must(!q.Until.IsZero(), "o.created_at < ?", q.Until.UTC())
-	must(q.Older != 0, entered+" <= ?", now.Add(-q.Older))
-	must(q.Stuck, entered+" < ? AND "+openSaga, now.Add(-s.stuckAfter))
-	if len(conditions) == 0 {
-		return "", nil
-	}
-	return " WHERE " + strings.Join(conditions, " AND "), args
 }
 
 func (s *Sagas) saga(r sagaRow) audit.Saga {

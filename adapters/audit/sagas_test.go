@@ -171,3 +171,57 @@ func TestAReaderThatMustNotWriteReadsBesideAWriterAndAfterIt(t *testing.T) {
 		w.must(w.dbs.Ordering.Close())
 	}
 }
+
+func TestTheDatabaseRefusesToChangeAJournal(t *testing.T) {
+	t.Parallel()
+	eachWorld(t, func(t *testing.T, w *world) {
+		o := w.full()
+		for _, statement := range []string{
+			"UPDATE saga_journal SET outcome = 'absorbed' WHERE order_id = ?", "DELETE FROM saga_journal WHERE order_id = ?",
+			"INSERT INTO saga_journal SELECT * FROM saga_journal WHERE order_id = ?",
+		} {
+			if _, err := w.dbs.Ordering.ExecContext(t.Context(), w.dbs.Ordering.Rebind(statement), o.confirmed); err == nil {
+				t.Errorf("%s was done", statement)
+			}
+		}
+		if w.dbs.Ordering.Dialect == sqldb.SQLite {
+			replacing := "INSERT OR REPLACE INTO saga_journal SELECT * FROM saga_journal WHERE order_id = ?"
+			if _, err := w.dbs.Ordering.ExecContext(t.Context(), replacing, o.confirmed); err == nil {
+				t.Error("INSERT OR REPLACE was done")
+			}
+		} else {
+			if _, err := w.dbs.Ordering.ExecContext(t.Context(), "TRUNCATE saga_journal"); err == nil {
+				t.Error("TRUNCATE was done")
+			}
+		}
+		h, err := audit.NewSagas(w.dbs.Ordering, 0, time.Now).Show(t.Context(), o.confirmed)
+		w.must(err)
+		if !h.Chain.OK || h.Chain.Entries != 3 {
+			t.Errorf("%+v", h.Chain)
+		}
+	})
+}
+
+func TestDefinitionsAreCountedByWhatIsOpen(t *testing.T) {
+	t.Parallel()
+	eachWorld(t, func(t *testing.T, w *world) {
+		sagas := audit.NewSagas(w.dbs.Ordering, 0, time.Now)
+		if got, err := sagas.Definitions(t.Context()); err != nil || len(got) != 0 {
+			t.Errorf("before the first order: %v %v", got, err)
+		}
+		o := w.full()
+		pending := w.placed("pm_card_ok", orderapp.Wish{SKU: "SKU-2", Qty: 1})
+		w.step()
+		w.exec(w.dbs.Ordering, "UPDATE sagas SET definition = 7 WHERE order_id = ?", o.declined)
+		got, err := sagas.Definitions(t.Context())
+		w.must(err)
+		if len(got) != 2 || got[0].Version != 1 || got[0].Open != 1 || got[0].Ended != 3 || got[1].Version != 7 || got[1].Open != 0 || got[1].Ended != 1 {
+			t.Fatalf("%+v", got)
+		}
+		h, err := sagas.Show(t.Context(), pending)
+		w.must(err)
+		if !got[0].Oldest.Equal(h.Saga.PlacedAt) || !got[1].Oldest.IsZero() {
+			t.Errorf("the oldest are %s and %s, want %s and none", got[0].Oldest, got[1].Oldest, h.Saga.PlacedAt)
+		}
+	})
+}

@@ -37,6 +37,9 @@ type PostgresConfig struct {
 	// it when it is full, until statistics follow. So tables are not to be scanned where an index
 	// can be used.
 	ByIndex bool
+
+	// ReadOnly is for those who must not act: the server itself refuses whatever they would write.
+	ReadOnly bool
 }
 
 // DSN gives the address of one schema as a URL. Sessions wait two seconds at most for a lock, so
@@ -54,6 +57,9 @@ func (c PostgresConfig) DSN(schema string) string {
 	if c.ByIndex {
 		query.Set("enable_seqscan", "off")
 		query.Set("jit", "off") // compiling takes longer than any statement of ours
+	}
+	if c.ReadOnly {
+		query.Set("default_transaction_read_only", "on")
 	}
 	u := url.URL{Scheme: "postgres", User: url.UserPassword(c.User, c.Password), Host: net.JoinHostPort(c.Host, c.Port), Path: "/" + c.Database, RawQuery: query.Encode()}
 	return u.String()

@@ -15,6 +15,7 @@ type Query struct {
 	Version int       // of the definition that the saga began with
 	Since   time.Time // order placed at or after
 	Until   time.Time // order placed before
+	Moved   time.Time // saga changed at or after
 	Older   time.Duration
 	Stuck   bool // open, and longer in its present step than any time-out would let it
 	Limit   int  // how many are listed; 0 for all
@@ -42,6 +43,14 @@ type Saga struct {
 	PlacedAt   time.Time `json:"placedAt"`
 	EnteredAt  time.Time `json:"enteredAt"` // when it came into its present state
 	Stuck      bool      `json:"stuck"`
+}
+
+// Definition counts the sagas that began with one version of the definition.
+type Definition struct {
+	Version int       `json:"version"`
+	Open    int       `json:"open"`
+	Ended   int       `json:"ended"`
+	Oldest  time.Time `json:"oldest,omitzero"` // when the oldest open one was placed
 }
 
 // History is everything that reached one saga and what it decided.
@@ -80,9 +89,10 @@ type Entry struct {
 
 // Sent is a message that the saga sent.
 type Sent struct {
-	ID   string          `json:"id"`
-	Type string          `json:"type"`
-	Data json.RawMessage `json:"data"`
+	ID    string          `json:"id"`
+	Type  string          `json:"type"`
+	Topic string          `json:"topic,omitempty"` // older entries have none
+	Data  json.RawMessage `json:"data"`
 }
 
 // Timer is a time-out that is still to come.

@@ -29,7 +29,9 @@ type where struct {
 // error: a verb that reads must not make one.
 func (w where) openDatabase(ctx context.Context, c *config.Config, schema string, readOnly bool) (*sqldb.DB, error) {
 	if w.Data == "" && c.Postgres.Host != "" {
-		return sqldb.OpenPostgres(postgresConfig(c), schema)
+		postgres := postgresConfig(c)
+		postgres.ReadOnly = readOnly
+		return sqldb.OpenPostgres(postgres, schema)
 	}
 	path := databaseFile(w.folder(), schema)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && readOnly {

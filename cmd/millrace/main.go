@@ -38,7 +38,10 @@ func verbs() cli.Deps {
 		Verify:  verify,
 		Sagas:   sagas,
 		Outbox:  openOutboxes,
-		Stdout:  os.Stdout,
-		Stderr:  os.Stderr,
+
+		Histories: histories,
+
+		Stdout: os.Stdout,
+		Stderr: os.Stderr,
 	}
 }

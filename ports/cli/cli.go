@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"os"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"millrace/app/audit"
+	"millrace/sagas/replay"
 )
 
 // The exit codes.
@@ -45,6 +47,9 @@ type Deps struct {
 	// DeadLetters opens the dead letters with what closes them; act says that they are to be changed.
 	DeadLetters func(ctx context.Context, where Where, act bool) (DeadLetters, func() error, error)
 	Outbox      func(ctx context.Context, where Where, readOnly bool) (Outbox, func() error, error)
+
+	// Histories opens the journals of those orders, or, without ids, of the sagas that q chooses.
+	Histories func(ctx context.Context, where Where, q audit.Query, orderIDs ...string) (*Histories, error)
 
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
@@ -86,6 +91,15 @@ type Sagas interface {
 	List(ctx context.Context, q audit.Query) (audit.Sagas, error)
 	// Show gives the history of one order's saga.
 	Show(ctx context.Context, orderID string) (audit.History, error)
+	// Definitions counts the sagas of every version that one began with.
+	Definitions(ctx context.Context) ([]audit.Definition, error)
+}
+
+// Histories is a stream of journals, as they were at one moment.
+type Histories struct {
+	Sagas, Entries int // how many there are
+	All            iter.Seq2[replay.History, error]
+	Close          func() error
 }
 
 // WithCode gives an error the exit code that the process ends with.

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -25,9 +26,14 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"millrace": func() { os.Exit(cli.Run(context.Background(), os.Args[1:], fakeDeps())) }})
 }
 
-// Each script in testdata is a conversation with the command line. $URL is a gateway.
+// Each script in testdata is a conversation with the command line. $URL is a gateway, $CORPUS the
+// corpus of the sources.
 func TestTheCommandLineAnswersAsTheScriptsSay(t *testing.T) {
 	t.Parallel()
+	sources, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sha": sha},
@@ -35,6 +41,7 @@ func TestTheCommandLineAnswersAsTheScriptsSay(t *testing.T) {
 			server := httptest.NewServer(&fakeAPI{ending: time.Millisecond})
 			e.Defer(server.Close)
 			e.Setenv("URL", server.URL)
+			e.Setenv("CORPUS", filepath.Join(sources, "sagas", "testdata", "corpus"))
 			return nil
 		},
 	})
@@ -55,10 +62,10 @@ func sha(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("SHA", plan.SHA256)
 }
 
-// fakeDeps says what it was called with.
 // today is the clock of every verb under test.
 var today = time.Date(2026, 1, 2, 17, 4, 5, 0, time.UTC)
 
+// fakeDeps says what it was called with.
 func fakeDeps() cli.Deps {
 	say := func(format string, args ...any) { fmt.Fprintf(os.Stdout, format+"\n", args...) }
 	return cli.Deps{
@@ -100,6 +107,7 @@ func fakeDeps() cli.Deps {
 			}
 			return fakeOutbox{readOnly}, func() error { return nil }, nil
 		},
+		Histories: fakeHistories,
 	}
 }
 
@@ -120,6 +128,12 @@ func fakeVerify(_ context.Context, where cli.Where, settled bool) (audit.Report,
 }
 
 type fakeSagas struct{}
+
+func (fakeSagas) Definitions(context.Context) ([]audit.Definition, error) {
+	return []audit.Definition{
+		{Version: 1, Open: 2, Ended: 5, Oldest: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)}, {Version: 77, Open: 1},
+	}, nil
+}
 
 func (fakeSagas) List(_ context.Context, q audit.Query) (audit.Sagas, error) {
 	at := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
@@ -151,7 +165,8 @@ func (fakeSagas) Show(_ context.Context, id string) (audit.History, error) {
 		Timers: []audit.Timer{}, Inside: []byte("{}"), Chain: audit.Chain{OK: true, Entries: 5},
 	}
 	for i := range h.Journal {
-		h.Journal[i].Payload, h.Journal[i].Before, h.Journal[i].After = []byte("{}"), []byte("{}"), []byte("{}")
+		h.Journal[i].Payload, h.Journal[i].Before = []byte("{}"), []byte("{}")
+		h.Journal[i].After = fmt.Appendf(nil, `{"step":%q,"status":"PROCESSING"}`, h.Journal[i].To)
 		for n := range h.Journal[i].Sent {
 			h.Journal[i].Sent[n].Data = []byte("{}")
 		}

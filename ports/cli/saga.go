@@ -18,12 +18,12 @@ func (p *program) saga() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "saga",
 		Short:   "See what the sagas are doing",
-		Long:    "List sagas, show the journal of one, and draw its picture. Nothing here acts on a saga.",
-		Example: "  millrace saga list stuck=true\n  millrace saga graph > saga.mmd",
+		Long:    "List sagas, show the journal of one, draw its picture, and decide histories again. Nothing here acts on a saga.",
+		Example: "  millrace saga list stuck=true\n  millrace saga graph > saga.mmd\n  millrace saga replay --query since=1h",
 		Args:    cobra.ArbitraryArgs,
 		RunE:    group,
 	}
-	c.AddCommand(p.sagaList(), p.sagaShow(), p.sagaGraph())
+	c.AddCommand(p.sagaList(), p.sagaShow(), p.sagaGraph(), p.sagaDrain(), p.sagaExport(), p.sagaReplay(), p.sagaShadow(), p.sagaWhatIf(), p.sagaBisect(), p.sagaCorpus())
 	return c
 }
 
@@ -107,10 +107,11 @@ func (p *program) sagaShow() *cobra.Command {
 		Long: `Show every message that reached the saga, what it decided and sent, the attempts that failed and the
 timers that are due. The journal's chain of hashes is computed again; when it does not fit, the exit
 code is 3. --json has the messages and states in full.`,
-		Example: "  millrace saga show ord_01k9zq6v3e7x\n  millrace saga show ord_01k9zq6v3e7x --json",
+		Example: "  millrace saga show ord_01k9zq6v3e7x\n  millrace saga show ord_01k9zq6v3e7x --at 2 --json",
 		Args:    exactly("ID"),
 	}
 	where := p.whereFlag(c)
+	at := c.Flags().String("at", "", "show it as it was: behind an entry's number, or at a time or age")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if _, err := order.ParseID(args[0]); err != nil {
 			return fmt.Errorf("saga show %s: %w", args[0], err)
@@ -119,6 +120,11 @@ code is 3. --json has the messages and states in full.`,
 			h, err := s.Show(c.Context(), args[0])
 			if err != nil {
 				return fmt.Errorf("saga show %s: %w", args[0], err)
+			}
+			if *at != "" {
+				if h, err = p.asOf(h, *at); err != nil {
+					return fmt.Errorf("saga show %s: %w", args[0], err)
+				}
 			}
 			if p.json {
 				err = writeJSON(p.Stdout, h)

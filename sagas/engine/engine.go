@@ -129,7 +129,8 @@ func (e *Engine) send(tx Tx, out []messages.Message, cause messages.Cause) ([]Se
 		if err := tx.Publish(m); err != nil {
 			return nil, err
 		}
-		sent[n] = Sent{ID: messages.DerivedID(cause.MessageID, m.Name(), n), Type: m.Name(), Data: m}
+		spec, _ := messages.SpecOf(m.Name())
+		sent[n] = Sent{ID: messages.DerivedID(cause.MessageID, m.Name(), n), Type: m.Name(), Topic: spec.Topic, Data: m}
 	}
 	return sent, nil
 }

@@ -39,9 +39,10 @@ type Entry struct {
 
 // Sent is a message that the saga sent.
 type Sent struct {
-	ID   string           `json:"id"`
-	Type string           `json:"type"`
-	Data messages.Message `json:"data"`
+	ID    string           `json:"id"`
+	Type  string           `json:"type"`
+	Topic string           `json:"topic,omitempty"` // older entries have none, and keep their hash
+	Data  messages.Message `json:"data"`
 }
 
 // Timers are those that a decision set and cleared.

@@ -54,11 +54,13 @@ func (s *stack) stock(t *testing.T) map[string]level {
 	return levels
 }
 
-// settled is balanced, and lets the program itself look into its databases.
+// settled is balanced, and lets the program itself look into its databases and decide every history
+// again.
 func (s *stack) settled(t *testing.T) {
 	t.Helper()
 	s.balanced(t)
 	s.verified(t)
+	s.replayed(t)
 }
 
 // balanced waits until every order has ended and its mail has come, and checks that orders, money,

@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"millrace/app/audit"
+	"millrace/domain/fault"
+	"millrace/domain/order"
+	"millrace/sagas/replay"
+)
+
+func (p *program) sagaExport() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "export ID... | --query QUERY",
+		Short: "Write the histories of sagas to stdout, as a bundle",
+		Long: `Write everything that reached the chosen sagas, and what they decided, as NDJSON: a header with the
+format's version and counts, a line a saga, a line an entry, and a trailer with a SHA-256 over all of
+it. A bundle that was cut or altered is refused by every verb that reads one.
+
+--redact puts stand-ins in the place of user ids and payment data. The same value has the same
+stand-in within one bundle, so that it replays as the original does.
+
+--query takes the words of "millrace saga list"; the empty query is all.`,
+		Example: "  millrace saga export ord_01k9zq6v3e7x > one.ndjson\n  millrace saga export --query 'since=1h status=FAILED' --redact > failed.ndjson",
+		Args:    cobra.ArbitraryArgs,
+	}
+	where := p.whereFlag(c)
+	query := c.Flags().String("query", "", "which sagas; the words of `millrace saga list`")
+	redact := c.Flags().Bool("redact", false, "put stand-ins for user ids and payment data")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if (len(args) > 0) == c.Flags().Changed("query") {
+			return errors.New("saga export: name orders, or choose them with --query, one of the two")
+		}
+		for _, id := range args {
+			if _, err := order.ParseID(id); err != nil {
+				return fmt.Errorf("saga export %s: %w", id, err)
+			}
+		}
+		h, err := p.histories(c.Context(), c, where(), *query, args)
+		if err != nil {
+			return err
+		}
+		return errors.Join(export(p.Stdout, h, *redact), h.Close())
+	}
+	return c
+}
+
+// histories opens the journals that a verb's words choose. None at all is an error: whoever asked
+// for some would take silence for an answer.
+func (p *program) histories(ctx context.Context, c *cobra.Command, where Where, query string, orderIDs []string) (*Histories, error) {
+	if p.Histories == nil {
+		return nil, missing(c)
+	}
+	q := audit.Query{}
+	var err error
+	if len(orderIDs) == 0 {
+		if q, err = parseQuery([]string{query}, p.Now()); err != nil {
+			return nil, err
+		}
+	}
+	h, err := p.Histories(ctx, where, q, orderIDs...)
+	if err != nil {
+		return nil, fmt.Errorf("saga %s: %w", c.Name(), err)
+	}
+	if h.Sagas == 0 {
+		return nil, errors.Join(WithCode(Damaged, fmt.Errorf("saga %s: the query chooses no saga that has begun: `millrace saga list` shows what there is", c.Name())), h.Close())
+	}
+	return h, nil
+}
+
+func export(to io.Writer, h *Histories, redact bool) error {
+	bundle, err := replay.NewWriter(to, h.Sagas, h.Entries, redact)
+	if err != nil {
+		return fmt.Errorf("saga export: %w", err)
+	}
+	salt := make([]byte, 16)
+	if _, err := rand.Read(salt); err != nil {
+		return fmt.Errorf("saga export: %w", err)
+	}
+	for history, err := range h.All {
+		if err != nil {
+			return fmt.Errorf("saga export: %w", err)
+		}
+		if redact {
+			if history, err = replay.Redact(history, salt); err != nil {
+				return WithCode(Damaged, fmt.Errorf("saga export: %w: export it without --redact and look at it with `millrace saga show`", err))
+			}
+		}
+		if err := bundle.Write(history); err != nil {
+			return fmt.Errorf("saga export: %w", err)
+		}
+	}
+	if err := bundle.Close(); err != nil {
+		return fmt.Errorf("saga export: %w", err)
+	}
+	return nil
+}
+
+// openBundle opens a bundle, after it was read once to its end: of one that was cut or altered
+// nothing is replayed.
+func openBundle(path string) (*Histories, error) {
+	whole, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no order's id, and no file that can be read: %w", path, err)
+	}
+	defer func() { _ = whole.Close() }()
+	if _, err := checkBundle(whole); err != nil {
+		return nil, damaged(path, err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	bundle, err := replay.NewReader(file)
+	if err != nil {
+		return nil, errors.Join(damaged(path, err), file.Close())
+	}
+	return &Histories{Sagas: bundle.Header.Sagas, Entries: bundle.Header.Entries, All: bundle.Histories(), Close: file.Close}, nil
+}
+
+func checkBundle(from io.Reader) (replay.Header, error) {
+	bundle, err := replay.NewReader(from)
+	if err != nil {
+		return replay.Header{}, err
+	}
+	for _, err := range bundle.Histories() {
+		if err != nil {
+			return bundle.Header, err
+		}
+	}
+	return bundle.Header, nil
+}
+
+func damaged(path string, err error) error {
+	err = fmt.Errorf("%s: %w", path, err)
+	if fault.CodeOf(err) == replay.ErrBundle.Code {
+		return WithCode(Damaged, err)
+	}
+	return err
+}

@@ -1,0 +1,120 @@
+package replay_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	saga "millrace/sagas/order"
+	"millrace/sagas/replay"
+)
+
+const corpus = "../testdata/corpus"
+
+// The histories that real runs have left are decided as they were. A change of Decide that makes
+// this fail changes what happens to orders that are under way: give it a version of its own.
+func TestTodaysCodeDecidesTheCorpusAsItWasDecided(t *testing.T) {
+	t.Parallel()
+	sum, err := replay.CheckCorpus(os.DirFS(corpus), replay.Options{}, func(bundle string, r replay.Result) error {
+		for _, d := range r.Divergences {
+			t.Errorf("%s: %s %s: %s", bundle, r.OrderID, r.Verdict, d)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum.OK != sum.Sagas || sum.Sagas < len(saga.Table) {
+		t.Errorf("%+v", sum)
+	}
+	t.Logf("%d sagas with %d entries show %d things", sum.Sagas, sum.Entries, len(replay.Wanted()))
+}
+
+func loaded(t *testing.T) fstest.MapFS {
+	t.Helper()
+	files, err := os.ReadDir(corpus)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := fstest.MapFS{}
+	for _, f := range files {
+		text, err := os.ReadFile(corpus + "/" + f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir[f.Name()] = &fstest.MapFile{Data: text}
+	}
+	return dir
+}
+
+func TestAnEmptyOrThinnedCorpusFails(t *testing.T) {
+	t.Parallel()
+	ignored := func(string, replay.Result) error { return nil }
+	listAgain := func(dir fstest.MapFS) {
+		sums, err := replay.SumsOf(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir[replay.CorpusSums] = &fstest.MapFile{Data: sums}
+	}
+	for name, thin := range map[string]func(dir fstest.MapFS){
+		"no folder":   func(dir fstest.MapFS) { clear(dir) },
+		"empty":       func(dir fstest.MapFS) { clear(dir); listAgain(dir) },
+		"one is gone": func(dir fstest.MapFS) { delete(dir, "declined.ndjson") },
+		"altered":     func(dir fstest.MapFS) { dir["declined.ndjson"] = dir["confirmed.ndjson"] },
+		"not listed":  func(dir fstest.MapFS) { dir["more.ndjson"] = dir["declined.ndjson"] },
+		"an edge less": func(dir fstest.MapFS) {
+			delete(dir, "declined.ndjson")
+			delete(dir, "paymentaftertheend.ndjson")
+			listAgain(dir)
+		},
+		"a class less":  func(dir fstest.MapFS) { delete(dir, "attemptsthatfailed.ndjson"); listAgain(dir) },
+		"a reason less": func(dir fstest.MapFS) { delete(dir, "inventorytimeout.ndjson"); listAgain(dir) },
+	} {
+		dir := loaded(t)
+		thin(dir)
+		if _, err := replay.CheckCorpus(dir, replay.Options{}, ignored); !errors.Is(err, replay.ErrCorpus) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	cut := loaded(t)
+	cut["declined.ndjson"] = &fstest.MapFile{Data: cut["declined.ndjson"].Data[:400]}
+	listAgain(cut)
+	if _, err := replay.CheckCorpus(cut, replay.Options{}, ignored); !errors.Is(err, replay.ErrBundle) {
+		t.Errorf("cut: %v", err)
+	}
+}
+
+func TestEveryEdgeOfTheTableIsWanted(t *testing.T) {
+	t.Parallel()
+	var edges int
+	for _, one := range replay.Wanted() {
+		if strings.HasPrefix(one, "edge ") {
+			edges++
+		}
+	}
+	if edges != len(saga.Table) {
+		t.Errorf("%d edges are wanted, the table has %d", edges, len(saga.Table))
+	}
+	if got := new(replay.Coverage).Missing(); len(got) != len(replay.Wanted()) {
+		t.Errorf("no history shows %d things", len(replay.Wanted())-len(got))
+	}
+}
+
+// A mutant of each edge is seen by the corpus alone.
+func TestTheCorpusSeesAnyEdgeChanged(t *testing.T) {
+	t.Parallel()
+	for _, e := range saga.Table {
+		mutant := with(func(in saga.Input, d *saga.Decision) {
+			if in.Message.Name() == e.On && d.State.Step == e.To && d.Verdict == saga.Applied {
+				d.Send, d.State.Step = nil, saga.New
+			}
+		})
+		sum, err := replay.CheckCorpus(os.DirFS(corpus), mutant, func(string, replay.Result) error { return nil })
+		if err != nil || sum.Diverged == 0 {
+			t.Errorf("%s on %s: %+v %v", e.From, e.On, sum, err)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package replay
+
+import (
+	"encoding/json"
+	"slices"
+
+	"millrace/app/messages"
+	saga "millrace/sagas/order"
+)
+
+// Coverage says what a set of histories shows: the edges of the saga's table, the reasons for
+// which orders end, and the ways in which messages go wrong.
+type Coverage struct{ seen map[string]bool }
+
+// The ways in which messages go wrong; see Wanted.
+const (
+	failedAttempt  = "an attempt that failed"
+	heldMessage    = "a message before its cause"
+	duplicate      = "a message that comes again"
+	staleTimer     = "a time-out of a step that was left"
+	lateForward    = "a forward message while undoing"
+	lateCancel     = "a cancel that comes too late"
+	afterEverybody = "a forward message after the end"
+)
+
+// Wanted is everything that a corpus must show, in the order of the table.
+func Wanted() []string {
+	var all []string
+	for _, e := range saga.Table {
+		all = append(all, edgeName(e))
+	}
+	for _, reason := range []string{
+		messages.ReasonPaymentDeclined, messages.ReasonPaymentTimeout, messages.ReasonOutOfStock,
+		messages.ReasonInventoryTimeout, messages.ReasonCancelledByUser,
+	} {
+		all = append(all, reasonName(reason))
+	}
+	return append(all, failedAttempt, heldMessage, duplicate, staleTimer, lateForward, lateCancel, afterEverybody)
+}
+
+func edgeName(e saga.Edge) string {
+	return "edge " + e.From.String() + " " + e.On + " " + e.To.String()
+}
+
+func reasonName(reason string) string { return "end for " + reason }
+
+// Missing is what of Wanted has not been seen.
+func (c *Coverage) Missing() []string {
+	return slices.DeleteFunc(Wanted(), func(one string) bool { return c.seen[one] })
+}
+
+// Add looks at one history.
+func (c *Coverage) Add(h History) {
+	if c.seen == nil {
+		c.seen = map[string]bool{}
+	}
+	applied := map[string]bool{}
+	for _, e := range h.Entries {
+		var before, after saga.State
+		if json.Unmarshal(e.Before, &before) != nil || json.Unmarshal(e.After, &after) != nil {
+			continue // it shows nothing
+		}
+		switch e.Outcome {
+		case Failed:
+			c.seen[failedAttempt] = true
+		case saga.Held.String():
+			c.seen[heldMessage] = true
+		case saga.Applied.String():
+			on := []string{e.Type}
+			for _, early := range before.Held {
+				on = append(on, early.Name)
+			}
+			c.follow(before.Step, after.Step, on)
+			applied[e.Type] = true
+			if after.Step.Terminal() && after.Reason != "" {
+				c.seen[reasonName(after.Reason)] = true
+			}
+		case saga.Absorbed.String():
+			c.absorbed(e.Type, before.Step, applied)
+		}
+	}
+}
+
+func (c *Coverage) absorbed(kind string, step saga.Step, applied map[string]bool) {
+	undoing := step == saga.UndoingInventory || step == saga.UndoingPayment
+	forward := kind == (messages.PaymentSucceeded{}).Name() || kind == (messages.InventoryReserved{}).Name()
+	timer := kind == (saga.TimedOut{Timer: saga.Timer{Name: saga.PaymentTimer}}).Name() ||
+		kind == (saga.TimedOut{Timer: saga.Timer{Name: saga.InventoryTimer}}).Name()
+	switch {
+	case timer:
+		c.seen[staleTimer] = true
+	case applied[kind]:
+		c.seen[duplicate] = true
+	case kind == messages.OrderCancelRequested{}.Name() && step.Terminal():
+		c.seen[lateCancel] = true
+	case forward && undoing:
+		c.seen[lateForward] = true
+	case forward && step.Terminal():
+		c.seen[afterEverybody] = true
+	}
+}
+
+// follow marks a way from one step to another that takes only the named messages.
+func (c *Coverage) follow(from, to saga.Step, on []string) bool {
+	if from == to {
+		return true
+	}
+	for _, e := range saga.Table {
+		if e.From == from && slices.Contains(on, e.On) && c.follow(e.To, to, on) {
+			c.seen[edgeName(e)] = true
+			return true
+		}
+	}
+	return false
+}
