@@ -55,8 +55,8 @@ func (w where) openToRead(ctx context.Context, c *config.Config, schema string) 
 // and makes nothing that is not.
 func (w where) openToChange(ctx context.Context, c *config.Config, schema string) (*sqldb.DB, error) {
 	there, err := w.openToRead(ctx, c, schema)
-	if err != nil || there.Dialect == sqldb.Postgres {
-		return there, err
+	if err != nil {
+		return nil, err
 	}
 	if err := there.Close(); err != nil {
 		return nil, err

@@ -38,22 +38,16 @@ func deadLetters(ctx context.Context, w cli.Where, act bool) (cli.DeadLetters, f
 		return errors.Join(errs...)
 	}
 	for _, schema := range migrations.Schemas {
-		// Read only first: a folder that is not there is not to be made.
-		db, err := where(w).openDatabase(ctx, c, schema, true)
+		open := where(w).openToRead
+		if act {
+			open = where(w).openToChange
+		}
+		db, err := open(ctx, c, schema)
 		if err == nil {
 			dbs[schema] = db
 			err = sqldb.Check(ctx, db, schema)
 		}
-		if err == nil && act && db.Dialect == sqldb.SQLite {
-			delete(dbs, schema)
-			if err = db.Close(); err == nil {
-				dbs[schema], err = where(w).openDatabase(ctx, c, schema, false)
-			}
-		}
 		if err != nil {
-			if dbs[schema] == nil {
-				delete(dbs, schema)
-			}
 			return nil, nil, errors.Join(err, closeAll())
 		}
 	}

@@ -73,5 +73,5 @@ func mailFaults() []fault {
 // sendRefusedAgain does what an operator does with letters that were refused for good, once the
 // mail server has been mended.
 func (w *world) sendRefusedAgain(ctx context.Context) error {
-	return w.write(ctx, "notifications", "UPDATE intents SET state = 'open', due_at = created_at WHERE state = 'dead'")
+	return w.dealWith(ctx, "handler=intent_mail")
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"millrace/adapters/sqldb"
 	"millrace/app/messages"
 	"millrace/migrations"
 )
@@ -299,15 +298,4 @@ func (w *world) keptOf(ctx context.Context, marks map[string]bool) int {
 }
 
 // discardDeadLetters settles the garbage that was found, which nobody wants to have handled.
-func (w *world) discardDeadLetters(ctx context.Context) error {
-	for _, schema := range migrations.Schemas {
-		err := w.writing(ctx, schema, func(db *sqldb.DB) error {
-			_, err := db.ExecContext(ctx, "UPDATE dead_letters SET state = 'discarded' WHERE state = 'waiting'")
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (w *world) discardDeadLetters(ctx context.Context) error { return w.dealWith(ctx, "--discard") }
