@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"github.com/IBM/sarama"
-	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"golang.org/x/sync/singleflight"
 
@@ -20,13 +19,13 @@ var ErrClosed = fault.New(fault.Unavailable, "bus_closed", "the connection to Ka
 // Publisher writes to Kafka and returns when every in-sync replica has the record. It may be used
 // by many goroutines at once, and gathers what they send into few requests.
 type Publisher struct {
-	cfg    Config
-	sarama *sarama.Config
+	cfg Config
 
 	using   sync.RWMutex // held for reading while publishing, so that Close waits for it
 	closed  bool
-	inner   atomic.Pointer[kafka.Publisher]
+	inner   atomic.Pointer[producer]
 	connect singleflight.Group
+	retired sync.WaitGroup // producers that are being closed
 }
 
 var _ message.Publisher = (*Publisher)(nil)
@@ -38,11 +37,10 @@ func NewPublisher(cfg Config) (*Publisher, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	settings, err := cfg.saramaConfig()
-	if err != nil {
+	if _, err := cfg.saramaConfig(); err != nil {
 		return nil, err
 	}
-	return &Publisher{cfg: cfg, sarama: settings}, nil
+	return &Publisher{cfg: cfg}, nil
 }
 
 // Publish sends the messages in their order, one after the other. When it fails, those before the
@@ -54,21 +52,24 @@ func (p *Publisher) Publish(topic string, msgs ...*message.Message) error {
 	if p.closed {
 		return ErrClosed
 	}
-	inner, err := p.connected()
+	inner, err := p.borrow()
 	if err != nil {
 		return fault.Wrap(fault.Unavailable, "kafka_unavailable", fmt.Errorf("connect to Kafka: %w", err))
 	}
-	if err := inner.Publish(topic, msgs...); err != nil {
+	err = inner.Publish(topic, msgs...)
+	inner.using.RUnlock()
+	if err != nil {
 		if IsPermanent(err) {
 			return fault.Wrap(fault.Invalid, "kafka_refused", fmt.Errorf("publish on %s: %w", topic, err))
 		}
+		p.retire(inner)
 		return fault.Wrap(fault.Unavailable, "kafka_unavailable", fmt.Errorf("publish on %s: %w", topic, err))
 	}
 	return nil
 }
 
 // connected gives the producer. Callers that find none share one attempt to connect and its fate.
-func (p *Publisher) connected() (*kafka.Publisher, error) {
+func (p *Publisher) connected() (*producer, error) {
 	if inner := p.inner.Load(); inner != nil {
 		return inner, nil
 	}
@@ -76,11 +77,7 @@ func (p *Publisher) connected() (*kafka.Publisher, error) {
 		if inner := p.inner.Load(); inner != nil {
 			return inner, nil
 		}
-		inner, err := kafka.NewPublisher(kafka.PublisherConfig{
-			Brokers:               p.cfg.Brokers,
-			Marshaler:             marshaler{},
-			OverwriteSaramaConfig: p.sarama,
-		}, watermillLog(p.cfg.Logger))
+		inner, err := newProducer(p.cfg)
 		if err != nil {
 			return nil, err
 		}
@@ -90,7 +87,31 @@ func (p *Publisher) connected() (*kafka.Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return made.(*kafka.Publisher), nil
+	return made.(*producer), nil
+}
+
+// borrow gives a producer that is still good, held for reading.
+func (p *Publisher) borrow() (*producer, error) {
+	for {
+		inner, err := p.connected()
+		if err != nil {
+			return nil, err
+		}
+		inner.using.RLock()
+		if !inner.closed && !inner.line.broken.Load() {
+			return inner, nil
+		}
+		inner.using.RUnlock()
+		p.retire(inner)
+	}
+}
+
+// retire lets nobody else have a producer, and closes it when those who have it are done.
+func (p *Publisher) retire(old *producer) {
+	if !p.inner.CompareAndSwap(old, nil) {
+		return
+	}
+	p.retired.Go(func() { _ = old.close() }) // what it had in hand has been answered
 }
 
 // Close waits for what is being published and closes the connection.
@@ -101,8 +122,9 @@ func (p *Publisher) Close() error {
 		return nil
 	}
 	p.closed = true
+	defer p.retired.Wait()
 	if inner := p.inner.Load(); inner != nil {
-		return inner.Close()
+		return inner.close()
 	}
 	return nil
 }
