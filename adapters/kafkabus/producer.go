@@ -19,8 +19,8 @@ import (
 // broker takes for a repetition: it says yes, and keeps one of them. So a producer that lost a
 // connection is given up, and the next one asks for an id of its own.
 type producer struct {
-	*kafka.Publisher
-	line *line
+	kafka *kafka.Publisher
+	line  *line
 
 	using  sync.RWMutex // held for reading while publishing
 	closed bool
@@ -38,7 +38,7 @@ func newProducer(cfg Config) (*producer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &producer{Publisher: inner, line: l}, nil
+	return &producer{kafka: inner, line: l}, nil
 }
 
 // close waits for what is being published.
@@ -49,7 +49,7 @@ func (p *producer) close() error {
 		return nil
 	}
 	p.closed = true
-	return p.Publisher.Close()
+	return p.kafka.Close()
 }
 
 // line dials for one client, and knows whether the other side has ended a connection since.
@@ -98,7 +98,7 @@ func (w *watched) SetReadDeadline(t time.Time) error { return w.in.SetReadDeadli
 
 // SetDeadline bounds both ways.
 func (w *watched) SetDeadline(t time.Time) error {
-	return errors.Join(w.in.SetReadDeadline(t), w.Conn.SetWriteDeadline(t))
+	return errors.Join(w.in.SetReadDeadline(t), w.SetWriteDeadline(t))
 }
 
 // Close ends the connection from this side.

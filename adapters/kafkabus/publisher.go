@@ -56,7 +56,7 @@ func (p *Publisher) Publish(topic string, msgs ...*message.Message) error {
 	if err != nil {
 		return fault.Wrap(fault.Unavailable, "kafka_unavailable", fmt.Errorf("connect to Kafka: %w", err))
 	}
-	err = inner.Publish(topic, msgs...)
+	err = inner.kafka.Publish(topic, msgs...)
 	inner.using.RUnlock()
 	if err != nil {
 		if IsPermanent(err) {
@@ -87,7 +87,8 @@ func (p *Publisher) connected() (*producer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return made.(*producer), nil
+	inner, _ := made.(*producer) // it can be nothing else
+	return inner, nil
 }
 
 // borrow gives a producer that is still good, held for reading.
