@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"github.com/IBM/sarama"
-	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"golang.org/x/sync/singleflight"
 
@@ -21,13 +20,13 @@ var ErrClosed = fault.New(fault.Unavailable, "bus_closed", "the connection to Ka
 // by many goroutines at once: what they send to a topic while an earlier request is under way goes
 // together with the next (gatherer).
 type Publisher struct {
-	cfg    Config
-	sarama *sarama.Config
+	cfg Config
 
 	using   sync.RWMutex // held for reading while publishing, so that Close waits for it
 	closed  bool
-	inner   atomic.Pointer[kafka.Publisher]
+	inner   atomic.Pointer[producer]
 	connect singleflight.Group
+	retired sync.WaitGroup // producers that are being closed
 }
 
 var _ message.Publisher = (*Publisher)(nil)
@@ -39,11 +38,10 @@ func NewPublisher(cfg Config) (*Publisher, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	settings, err := cfg.saramaConfig()
-	if err != nil {
+	if _, err := cfg.saramaConfig(); err != nil {
 		return nil, err
 	}
-	return &Publisher{cfg: cfg, sarama: settings}, nil
+	return &Publisher{cfg: cfg}, nil
 }
 
 // Publish sends the messages in their order, one after the other. When it fails, those before the
@@ -55,21 +53,24 @@ func (p *Publisher) Publish(topic string, msgs ...*message.Message) error {
 	if p.closed {
 		return ErrClosed
 	}
-	inner, err := p.connected()
+	inner, err := p.borrow()
 	if err != nil {
 		return fault.Wrap(fault.Unavailable, "kafka_unavailable", fmt.Errorf("connect to Kafka: %w", err))
 	}
-	if err := inner.Publish(topic, msgs...); err != nil {
+	err = inner.kafka.Publish(topic, msgs...)
+	inner.using.RUnlock()
+	if err != nil {
 		if IsPermanent(err) {
 			return fault.Wrap(fault.Invalid, "kafka_refused", fmt.Errorf("publish on %s: %w", topic, err))
 		}
+		p.retire(inner)
 		return fault.Wrap(fault.Unavailable, "kafka_unavailable", fmt.Errorf("publish on %s: %w", topic, err))
 	}
 	return nil
 }
 
 // connected gives the producer. Callers that find none share one attempt to connect and its fate.
-func (p *Publisher) connected() (*kafka.Publisher, error) {
+func (p *Publisher) connected() (*producer, error) {
 	if inner := p.inner.Load(); inner != nil {
 		return inner, nil
 	}
@@ -77,12 +78,7 @@ func (p *Publisher) connected() (*kafka.Publisher, error) {
 		if inner := p.inner.Load(); inner != nil {
 			return inner, nil
 		}
-		inner, err := kafka.NewPublisher(kafka.PublisherConfig{
-			Brokers:               p.cfg.Brokers,
-			Marshaler:             marshaler{},
-			OverwriteSaramaConfig: p.sarama,
-			Tracer:                gathers{},
-		}, watermillLog(p.cfg.Logger))
+		inner, err := newProducer(p.cfg)
 		if err != nil {
 			return nil, err
 		}
@@ -92,8 +88,32 @@ func (p *Publisher) connected() (*kafka.Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	inner, _ := made.(*kafka.Publisher) // it is what the function above gave
+	inner, _ := made.(*producer) // it can be nothing else
 	return inner, nil
+}
+
+// borrow gives a producer that is still good, held for reading.
+func (p *Publisher) borrow() (*producer, error) {
+	for {
+		inner, err := p.connected()
+		if err != nil {
+			return nil, err
+		}
+		inner.using.RLock()
+		if !inner.closed && !inner.line.broken.Load() {
+			return inner, nil
+		}
+		inner.using.RUnlock()
+		p.retire(inner)
+	}
+}
+
+// retire lets nobody else have a producer, and closes it when those who have it are done.
+func (p *Publisher) retire(old *producer) {
+	if !p.inner.CompareAndSwap(old, nil) {
+		return
+	}
+	p.retired.Go(func() { _ = old.close() }) // what it had in hand has been answered
 }
 
 // Close waits for what is being published and closes the connection.
@@ -104,8 +124,9 @@ func (p *Publisher) Close() error {
 		return nil
 	}
 	p.closed = true
+	defer p.retired.Wait()
 	if inner := p.inner.Load(); inner != nil {
-		return inner.Close()
+		return inner.close()
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func providerFaults() []fault {
 		return b, err
 	}
 	return []fault{
-		spoiled("provider/5xx", "provider answers 5xx", "every call is answered 500, until the circuit opens and for a while longer", 12, time.Second,
+		spoiled("provider/5xx", "provider answers 5xx", "every call is answered 500 for some seconds, in which the circuit opens", 3, 3*time.Second,
 			func(w *world) mode { return w.mischief.unwell }),
 		spoiled("provider/answer-lost", "provider's answer lost after the capture", "charges happen, and their answers never come: they are found by asking", 6, 0,
 			func(w *world) mode { return w.mischief.swallow }),
