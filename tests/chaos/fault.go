@@ -54,7 +54,7 @@ func where(holds bool, stacks []string) []string {
 // table is every fault, the families one after the other.
 func table() []fault {
 	return slices.Concat(killFaults(), processFaults(), brokerFaults(), databaseFaults(), cacheFaults(),
-		mailFaults(), providerFaults(), messageFaults(), raceFaults())
+		mailFaults(), providerFaults(), messageFaults(), letterFaults(), raceFaults())
 }
 
 // plan is what a run does, in volleys: the faults of one strike at the same moment. Left out is

@@ -10,10 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"millrace/adapters/outbox"
-	"millrace/adapters/sqldb"
-	"millrace/migrations"
 )
 
 // brokerFaults strike Kafka.
@@ -106,24 +102,10 @@ func (w *world) wipeBroker(ctx context.Context) error {
 	return w.await(ctx, backWithin, "every service is ready", w.ready)
 }
 
-// replayAll has every message sent again, by the program's own verb where it has one.
+// replayAll has every message sent again.
 func (w *world) replayAll(ctx context.Context) (string, error) {
-	if w.has("outbox") {
-		text, err := w.millrace(ctx, "outbox", "replay", "--all")
-		return "all: " + strings.Join(strings.Fields(text), " "), err
-	}
-	var total int64
-	for _, schema := range migrations.Schemas {
-		err := w.writing(ctx, schema, func(db *sqldb.DB) error {
-			n, err := outbox.Replay(ctx, db, time.Time{})
-			total += n
-			return err
-		})
-		if err != nil {
-			return "", err
-		}
-	}
-	return strconv.FormatInt(total, 10), nil
+	text, err := w.millrace(ctx, "outbox", "replay", "--all")
+	return "all: " + strings.Join(strings.Fields(text), " "), err
 }
 
 // pid is the process of one server.

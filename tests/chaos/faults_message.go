@@ -150,7 +150,7 @@ func copies(name, kind string, age time.Duration, does string) fault {
 				return blow{}, err
 			}
 			defer client.Close()
-			found, err := w.records(ctx, time.Now().Add(-older))
+			found, err := w.records(ctx, topics, time.Now().Add(-older))
 			if err != nil {
 				return blow{}, err
 			}
@@ -188,7 +188,7 @@ func (w *world) kafkaClient(more ...kgo.Opt) (*kgo.Client, error) {
 }
 
 // records reads what is on the topics, the oldest first, up to a moment; not what the harness wrote.
-func (w *world) records(ctx context.Context, until time.Time) ([]*kgo.Record, error) {
+func (w *world) records(ctx context.Context, topics []string, until time.Time) ([]*kgo.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	client, err := w.kafkaClient(kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))

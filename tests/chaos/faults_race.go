@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -27,26 +26,5 @@ func raceFaults() []fault {
 			fmt.Sprintf("2 %s", lastItem), fmt.Sprintf("100 %s", lastItem)),
 		race("race/cancel-capture", "cancel racing the capture", onlyEmbedded, "30 orders are cancelled within 60 ms of being accepted", false,
 			fmt.Sprintf("30 %s", cancelRace)),
-		{
-			name: "dlq/redriven-shuffled-twice", kind: "redrive shuffled and twice", on: both, hurts: everybody, alone: true, short: both,
-			does: "the dead letters of the run are sent again, out of order and twice",
-			able: func(w *world) error { return w.lacks("dlq", "no attack on redriving is written yet") },
-			begin: func(context.Context, *world) (blow, error) {
-				return blow{}, errors.New("it cannot be planned")
-			},
-		},
 	}
-}
-
-// has asks the program whether it has a verb.
-func (w *world) has(verb string) bool {
-	text, err := w.run(context.Background(), verb, "--help")
-	return err == nil && strings.Contains(text, "millrace "+verb)
-}
-
-func (w *world) lacks(verb, otherwise string) error {
-	if !w.has(verb) {
-		return fmt.Errorf("this build has no `millrace %s`", verb)
-	}
-	return errors.New(otherwise)
 }
