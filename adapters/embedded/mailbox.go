@@ -82,7 +82,7 @@ func (b *box) names(orderID string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close() //nolint:errcheck // it was only read
+	defer dir.Close() // it was only read
 	var names []string
 	for {
 		some, err := dir.Readdirnames(1000)
@@ -118,7 +118,7 @@ func (b *box) read(name string) (MailItem, error) {
 	if err != nil {
 		return MailItem{}, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close() // it was only read
 	info, err := f.Stat()
 	if err != nil {
 		return MailItem{}, err

@@ -180,7 +180,7 @@ func (c *Client) call(ctx context.Context, method, path, key string, body any) (
 }
 
 func read(resp *http.Response) (answer, error) {
-	defer resp.Body.Close() //nolint:errcheck // it was read
+	defer resp.Body.Close() // it was read
 	a := answer{status: resp.StatusCode}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {

@@ -81,7 +81,7 @@ func TestALetterArrivesWithBothTextsAndItsOwnIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close() // it was only read
 	got, err := mail.ReadMessage(f)
 	if err != nil {
 		t.Fatal(err)

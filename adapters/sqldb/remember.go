@@ -3,6 +3,7 @@ package sqldb
 import (
 	"context"
 	"database/sql/driver"
+	"fmt"
 	"strings"
 )
 
@@ -81,11 +82,15 @@ func (c *rememberingConn) take(ctx context.Context, query string) (statement, er
 		delete(c.idle, query)
 		return s, nil
 	}
-	s, err := c.PrepareContext(ctx, query)
+	prepared, err := c.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	return s.(statement), nil
+	s, ok := prepared.(statement)
+	if !ok {
+		return nil, fmt.Errorf("a statement of type %T cannot be kept", prepared)
+	}
+	return s, nil
 }
 
 func (c *rememberingConn) put(query string, s statement) {

@@ -68,10 +68,10 @@ func gathered(t *testing.T, core *Core, deeds ...func() error) []error {
 	return errs
 }
 
-func until(t *testing.T, true func() bool) {
+func until(t *testing.T, holds func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
-	for !true() {
+	for !holds() {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not come true")
 		}

@@ -56,8 +56,11 @@ func (b *batch) claim(members []*member) ([]*member, error) {
 	if len(members) == 1 && members[0].special() {
 		return b.claimSpecial(members[0])
 	}
+	inOrder := slices.SortedFunc(slices.Values(members), func(x, y *member) int {
+		return cmp.Or(cmp.Compare(x.cause.Consumer, y.cause.Consumer), cmp.Compare(x.cause.MessageID, y.cause.MessageID))
+	})
 	var rows [][]any
-	for _, m := range members {
+	for _, m := range inOrder {
 		if m.inbox() {
 			rows = append(rows, []any{m.cause.Consumer, m.cause.MessageID, m.cause.CorrelationID, b.now})
 		}
@@ -65,9 +68,6 @@ func (b *batch) claim(members []*member) ([]*member, error) {
 	if len(rows) == 0 {
 		return members, nil
 	}
-	slices.SortFunc(rows, func(x, y []any) int {
-		return cmp.Or(cmp.Compare(x[0].(string), y[0].(string)), cmp.Compare(x[1].(string), y[1].(string)))
-	})
 	results, err := b.tx.Batch(b.ctx, inboxClaim.statements(b.core.DB.Dialect, rows))
 	if err != nil {
 		return nil, fmt.Errorf("inbox: %w", err)

@@ -30,8 +30,8 @@ type known[K comparable, R any] struct {
 }
 
 func (l *loader[K, R]) of(b *batch) *known[K, R] {
-	if k, ok := b.known[l]; ok {
-		return k.(*known[K, R])
+	if k, ok := b.known[l].(*known[K, R]); ok {
+		return k
 	}
 	k := &known[K, R]{loader: l, rows: map[K]R{}, asked: map[K]bool{}, held: map[K]bool{}}
 	b.known[l] = k

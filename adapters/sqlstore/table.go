@@ -216,15 +216,15 @@ func (t *table) arrays(rows [][]any) []any {
 	for i, c := range t.columns {
 		switch c.sqlType {
 		case "text":
-			args[i] = collect(rows, i, func(v any) string { return v.(string) })
+			args[i] = collect(rows, i, must[string])
 		case "integer", "bigint":
 			args[i] = collect(rows, i, whole)
 		case "boolean":
-			args[i] = collect(rows, i, func(v any) bool { return v.(bool) })
+			args[i] = collect(rows, i, must[bool])
 		case "timestamptz":
-			args[i] = collect(rows, i, func(v any) time.Time { return v.(time.Time) })
+			args[i] = collect(rows, i, must[time.Time])
 		case "bytea":
-			args[i] = collect(rows, i, func(v any) []byte { return v.([]byte) })
+			args[i] = collect(rows, i, must[[]byte])
 		default:
 			panic("sqlstore: no array of " + c.sqlType)
 		}
@@ -238,6 +238,15 @@ func collect[T any](rows [][]any, column int, as func(any) T) []T {
 		all[i] = as(r[column])
 	}
 	return all
+}
+
+// must gives a value its type. Another one is a mistake in this package, seen by every test.
+func must[T any](v any) T {
+	typed, ok := v.(T)
+	if !ok {
+		panic(fmt.Sprintf("sqlstore: %T where %T is to be written", v, typed))
+	}
+	return typed
 }
 
 func whole(v any) int64 {

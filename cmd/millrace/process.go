@@ -31,7 +31,7 @@ type process struct {
 	pause     time.Duration  // between the no and the end of accepting, for load balancers
 }
 
-func (p *process) closeLast(close func() error) { p.closers = append(p.closers, close) }
+func (p *process) closeLast(end func() error) { p.closers = append(p.closers, end) }
 
 // run starts HTTP, prepares, starts the rest, calls ready, and stops in order when ctx ends or a
 // part fails. prepare waits for dependencies; its failure ends the process.

@@ -35,7 +35,7 @@ func (s *stack) patiently(ctx context.Context, what string, try func(context.Con
 			return err
 		}
 		if n%10 == 0 {
-			logger.Warn("waiting for "+what, "error", err)
+			logger.Warn("waiting for what is away", "what", what, "error", err)
 		}
 		wait(ctx, min(longest, 100*time.Millisecond<<min(n, 6)))
 	}

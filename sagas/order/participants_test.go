@@ -8,7 +8,7 @@ import (
 	pay "millrace/domain/payment"
 )
 
-// The search is worth as much as its models are like the real thing. Here every move of the
+// The search is worth as much as its models are like the actual thing. Here every move of the
 // model's participants is compared with the domain's.
 
 var paymentsAlike = map[pay.State]payment{
@@ -100,20 +100,20 @@ func TestTheModelOfInventoryMovesLikeTheDomain(t *testing.T) {
 	m := &model{}
 	for state, modelled := range alike {
 		for onHand := range 2 {
-			real := shelf(state, onHand)
-			verdict, _ := real.Reserve(piece)
+			actual := shelf(state, onHand)
+			verdict, _ := actual.Reserve(piece)
 			got, _ := m.atInventory(lane{inventory: modelled}, succeededToInventory, onHand > 0)
-			if got.inventory != alike[real.Reservation().State] ||
+			if got.inventory != alike[actual.Reservation().State] ||
 				got.net.has(reservedToSaga) != (verdict == stock.Reserved) ||
 				got.net.has(refusedToSaga) != (verdict == stock.OutOfStock || verdict == stock.TooLate) {
-				t.Errorf("reserve in %q with %d: domain %s, model %d and %b", state, onHand, real.Reservation().State, got.inventory, got.net)
+				t.Errorf("reserve in %q with %d: domain %s, model %d and %b", state, onHand, actual.Reservation().State, got.inventory, got.net)
 			}
 
-			real = shelf(state, onHand)
-			freed := real.Release()
+			actual = shelf(state, onHand)
+			freed := actual.Release()
 			got, put := m.atInventory(lane{inventory: modelled}, releaseToInventory, onHand > 0)
-			if got.inventory != alike[real.Reservation().State] || put != len(freed) || !got.net.has(releasedToSaga) {
-				t.Errorf("release in %q: domain %s and %v, model %d and %d", state, real.Reservation().State, freed, got.inventory, put)
+			if got.inventory != alike[actual.Reservation().State] || put != len(freed) || !got.net.has(releasedToSaga) {
+				t.Errorf("release in %q: domain %s and %v, model %d and %d", state, actual.Reservation().State, freed, got.inventory, put)
 			}
 		}
 	}

@@ -124,13 +124,6 @@ func (w *world) writing(ctx context.Context, schema string, do func(*sqldb.DB) e
 	return errors.Join(do(db), db.Close())
 }
 
-func (w *world) write(ctx context.Context, schema, query string, args ...any) error {
-	return w.writing(ctx, schema, func(db *sqldb.DB) error {
-		_, err := db.ExecContext(ctx, db.Rebind(query), args...)
-		return err
-	})
-}
-
 // terminate ends every session of Millrace.
 func (w *world) terminate(ctx context.Context) (n int, err error) {
 	err = w.servers.admin.QueryRowContext(ctx, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'millrace'").Scan(&n)

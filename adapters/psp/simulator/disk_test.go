@@ -115,7 +115,7 @@ func TestALateCaptureHappensAlthoughTheProviderRestarts(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		s, err = simulator.Open(dir, simulator.Options{})
 		wantErr(t, "open again", err, nil)
-		defer s.Close() //nolint:errcheck // the end of the test
+		defer s.Close() // the end of the test
 		want(t, "after 20 s", status(t, s, "ord_1"), simulator.StatusPending)
 		time.Sleep(25 * time.Second)
 		l, err := s.Ledger()

@@ -33,7 +33,7 @@ func call(t *testing.T, method, url, key, body string) (int, map[string]any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was read to the end
+	defer resp.Body.Close() // it was read to the end
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -105,9 +105,9 @@ func TestTheLedgerIsOneJSONDocument(t *testing.T) {
 		_, err = s.Refund(simulator.RefundRequest{Key: order + ":refund", CaptureKey: order + ":capture", Amount: 5})
 		wantErr(t, order, err, nil)
 	}
-	resp, err := http.Get(url + "/v1/ledger") //nolint:noctx // the server is this test's own
+	resp, err := http.Get(url + "/v1/ledger") // the server is this test's own
 	wantErr(t, "ledger", err, nil)
-	defer resp.Body.Close() //nolint:errcheck // read below
+	defer resp.Body.Close() // read below
 	var sent simulator.Ledger
 	wantErr(t, "decode", json.NewDecoder(resp.Body).Decode(&sent), nil)
 	kept, kerr := s.Ledger()

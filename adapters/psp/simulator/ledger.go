@@ -128,7 +128,7 @@ func ReadLedger(dir string, now time.Time) (Ledger, error) {
 	if err != nil {
 		return Ledger{}, fmt.Errorf("payment provider's ledger: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // nothing was written
+	defer f.Close() // nothing was written
 	if _, err := readJournal(f, s.book.apply); err != nil {
 		return Ledger{}, fmt.Errorf("payment provider's ledger: %s: %w", f.Name(), err)
 	}
