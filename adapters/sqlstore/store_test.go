@@ -595,3 +595,42 @@ func TestTimesSurviveTheRoundTripToTheMicrosecond(t *testing.T) {
 		}
 	})
 }
+
+func TestOrdersUnderWayAreThoseThatHaveNotEndedAndAreNotBeingUndone(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "orders", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		db := open(t)
+		core := newCore(db)
+		store, place := NewOrders(core), newPlace(t, core)
+		ids := make([]any, 6)
+		for i := range ids {
+			answer, err := place.Handle(t.Context(), wish)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids[i] = answer.OrderID
+		}
+		under := func(most int) int {
+			t.Helper()
+			n, err := store.UnderWay(t.Context(), most)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		if n := under(100); n != len(ids) {
+			t.Errorf("%d new orders are under way, want %d", n, len(ids))
+		}
+		for i, change := range []string{"status = 'CONFIRMED'", "status = 'FAILED'", "status = 'CANCELLED'", "status = 'PAID'", "undoing = TRUE"} {
+			if _, err := db.ExecContext(t.Context(), db.Rebind("UPDATE orders SET "+change+" WHERE id = ?"), ids[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := under(100); n != 2 { // the paid one and the one that nothing was done to
+			t.Errorf("%d orders are under way, want 2", n)
+		}
+		if n := under(1); n != 1 {
+			t.Errorf("asked for one at most it gives %d", n)
+		}
+	})
+}

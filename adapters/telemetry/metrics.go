@@ -18,6 +18,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	ordersSubmitted *prometheus.CounterVec
+	ordersRefused   *prometheus.CounterVec
 	ordersCompleted *prometheus.CounterVec
 	orderCompletion *prometheus.HistogramVec
 	paymentsFailed  *prometheus.CounterVec
@@ -60,6 +61,7 @@ func NewMetrics(service string) *Metrics {
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	m.ordersSubmitted = m.counter("orders_submitted_total", "Orders that were accepted.")
+	m.ordersRefused = m.counter("orders_refused_total", "Orders that were not let in, because more come than can be worked off.", "reason")
 	m.ordersCompleted = m.counter("orders_completed_total", "Orders that reached a terminal status.", "status", "reason")
 	m.orderCompletion = m.histogram("order_completion_seconds", "Time from accepting an order to its terminal status.", latency())
 	m.paymentsFailed = m.counter("payments_failed_total", "Payments that failed.", "reason")

@@ -17,6 +17,7 @@ import (
 // contract is every metric that users rely on, with its labels in order.
 var contract = map[string]string{
 	"orders_submitted_total":   "counter",
+	"orders_refused_total":     "counter reason",
 	"orders_completed_total":   "counter reason status",
 	"payments_failed_total":    "counter reason",
 	"order_completion_seconds": "histogram",
@@ -45,6 +46,7 @@ var contract = map[string]string{
 func tellAll(m *telemetry.Metrics) {
 	const took = 3 * time.Millisecond
 	m.OrderSubmitted()
+	m.OrderRefused("under_way")
 	m.OrderCompleted("FAILED", "out_of_stock", took)
 	m.PaymentFailed("payment_declined")
 	m.SagasOpen(map[string]int{"awaiting_payment": 2})

@@ -8,6 +8,9 @@ import (
 // OrderSubmitted counts an accepted order.
 func (m *Metrics) OrderSubmitted() { m.ordersSubmitted.WithLabelValues().Inc() }
 
+// OrderRefused counts an order that was not let in, under_way or in_hand.
+func (m *Metrics) OrderRefused(reason string) { m.ordersRefused.WithLabelValues(reason).Inc() }
+
 // OrderCompleted counts an order that reached a terminal status, a while after it was accepted.
 // The reason is empty for one that was confirmed.
 func (m *Metrics) OrderCompleted(status, reason string, took time.Duration) {

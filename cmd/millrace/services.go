@@ -74,10 +74,10 @@ func (s *stack) orders(ctx context.Context) error {
 	core := s.core(b, messages.OrderService, metrics)
 	store, catalog := sqlstore.NewOrders(core), sqlstore.NewCatalog(core)
 	s.seeds = append(s.seeds, func(ctx context.Context) error { return store.Seed(ctx, demoCatalog()) })
-	place := order.NewPlaceOrder(store, catalog, s.replies, sqlstore.NewOrderIDs(), time.Now)
+	place := counted{order.NewPlaceOrder(store, catalog, s.replies, sqlstore.NewOrderIDs(), time.Now), metrics}
 	return s.serve(ctx, messages.OrderService, httpapi.NewOrders(httpapi.OrdersConfig{
 		Service:  s.front(messages.OrderService, metrics, databaseCheck(b.db)),
-		Place:    counted{place, metrics},
+		Place:    s.door(place, store, metrics),
 		Cancel:   order.NewCancelOrder(store, time.Now),
 		Show:     order.NewShowOrders(store),
 		Products: order.NewShowProducts(catalog),

@@ -29,7 +29,8 @@ under way steady; a burst without it flatters a system that works in batches.
 accept is from the order's begin to the 202. confirm is from there to the moment at which the saga
 decided the order's end, which the order itself tells (updatedAt), so it does not depend on how often
 is looked: it is exact as far as the two clocks agree, which on one machine they do. completed are
-the orders that ended CONFIRMED, failed all others. Exits 2 when an order failed. Whether mails and
+the orders that ended CONFIRMED, refused those that were answered 503 "overloaded" because more came
+than could be worked off, failed all others. Exits 2 when an order failed. Whether mails and
 books are right is "millrace verify --settled"'s affair.`,
 		Example: "  millrace bench --orders 1000 --concurrency 16\n  millrace bench --orders 300 --rate 10 --json",
 		Args:    exactly(),
@@ -120,6 +121,7 @@ func (p *program) printBench(r benchResult) {
 	p.table(p.Stdout, nil, [][]cell{
 		{word("orders").in(faint), word("%d", r.Orders)},
 		{word("accepted").in(faint), word("%d", r.Accepted), word("%.1f/s", r.AcceptedPerSecond)},
+		{word("refused").in(faint), word("%d", r.Refused)},
 		{word("completed").in(faint), word("%d", r.Completed), word("%.1f/s", r.CompletedPerSecond)},
 		{word("failed").in(faint), word("%d", r.Failed)},
 	})

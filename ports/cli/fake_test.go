@@ -17,6 +17,7 @@ import (
 type fakeAPI struct {
 	accepting time.Duration // how long a POST takes
 	ending    time.Duration // from there to the order's end
+	places    int           // orders under way at most; 0 for any number
 
 	mu       sync.Mutex
 	orders   []*fakeOrder // in the order of their ids
@@ -91,6 +92,11 @@ func (f *fakeAPI) place(w http.ResponseWriter, r *http.Request) {
 		if now.Before(other.ends) {
 			open++
 		}
+	}
+	if f.places > 0 && open > f.places {
+		f.orders = f.orders[:len(f.orders)-1]
+		refuse(w, http.StatusServiceUnavailable, "overloaded", "more orders come in than can be worked off", "")
+		return
 	}
 	f.mostOpen = max(f.mostOpen, open)
 	w.WriteHeader(http.StatusAccepted)
