@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"encoding/json"
+	"flag"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// overload is how long three times the capacity is offered. From a minute on, on a machine that has
+// nothing else to do, the figures are held against their targets; in a shorter run, among other tests,
+// only against a collapse.
+var overload = flag.Duration("overload", 10*time.Second, "how long three times the capacity is offered")
+
+const (
+	places  = "MAX_OPEN_ORDERS=500"
+	callers = "128"
+	steady  = 1000 // orders that the capacity is measured with
+)
+
+// benched is what `millrace bench --json` prints.
+type benched struct {
+	Orders, Accepted, Refused, Completed, Failed int
+	AcceptedPerSecond, CompletedPerSecond        float64
+	Accept                                       struct{ P50, P99 float64 }
+}
+
+// bench runs `millrace bench` to its end, which must be a good one.
+func (s *stack) bench(t *testing.T, limit time.Duration, args ...string) benched {
+	t.Helper()
+	c := spawn(t, t, nil, append([]string{"bench", "--json", "--url", s.url(gatewayPort, "")}, args...)...)
+	c.ends(t, limit, 0)
+	var b benched
+	if err := json.Unmarshal([]byte(c.stdout.String()), &b); err != nil {
+		t.Fatalf("bench says %q: %v\n%s", c.stdout, err, c.stderr)
+	}
+	return b
+}
+
+func TestAboveItsCapacityTheSystemShedsAtTheDoor(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
+	s := newEmbedded(t)
+	s.start(t, places)
+	aboveCapacity(t, s)
+	s.terminate(t)
+}
+
+// aboveCapacity measures what the system works off with a steady number of orders under way, and then
+// offers three times as much. What is accepted must be about what can be worked off, be answered soon,
+// and end well; the rest is refused at once, and whoever looks or cancels is answered all the while.
+func aboveCapacity(t *testing.T, s *stack) {
+	before := len(s.orders(t, ""))
+	calm := s.bench(t, 3*time.Minute, "--orders", strconv.Itoa(steady), "--concurrency", "32", "--max-open", "300")
+	if calm.Completed != steady || calm.Refused != 0 {
+		t.Fatalf("below the limit: %+v", calm)
+	}
+	rate := 3 * calm.CompletedPerSecond
+	offered := int(rate * overload.Seconds())
+	done := make(chan benched)
+	go func() {
+		defer close(done)
+		done <- s.bench(t, *overload+3*time.Minute, "--orders", strconv.Itoa(offered), "--concurrency", callers,
+			"--rate", strconv.FormatFloat(rate, 'f', 1, 64))
+	}()
+	s.whileItSheds(t)
+	hot := <-done
+	t.Logf("%.1f orders a second can be worked off; of %.1f offered for %s, %.1f a second were accepted (p50 %.0f ms, p99 %.0f ms), %d of %d refused",
+		calm.CompletedPerSecond, rate, *overload, hot.AcceptedPerSecond, hot.Accept.P50, hot.Accept.P99, hot.Refused, hot.Orders)
+	if hot.Refused == 0 || hot.Failed != 0 || hot.Completed != hot.Accepted || hot.Accepted+hot.Refused != hot.Orders {
+		t.Errorf("not every order was either refused or confirmed: %+v", hot)
+	}
+	slack, slowest := 2.0, 10_000.0
+	if *overload >= time.Minute {
+		slack, slowest = 1.2, 2_000
+	}
+	if of := hot.AcceptedPerSecond / calm.CompletedPerSecond; of*slack < 1 || of > slack {
+		t.Errorf("accepted was %.2f of what can be worked off", of)
+	}
+	if hot.Accept.P99 > slowest {
+		t.Errorf("of the accepted orders one in a hundred waited for more than %.0f ms", hot.Accept.P99)
+	}
+	sent := len(s.orders(t, "")) - before
+	await(t, time.Minute, "every mail was sent", func() bool { return s.metric(t, notificationsPort, "intent_attempts_total") >= sent })
+	s.verified(t)
+}
+
+// whileItSheds looks at the system from outside in the middle of the overload.
+func (s *stack) whileItSheds(t *testing.T) {
+	t.Helper()
+	var refused answer
+	await(t, time.Minute, "an order is refused", func() bool {
+		_, a, err := s.try(wish{})
+		refused = a
+		return err == nil && a.status == http.StatusServiceUnavailable
+	})
+	wait, err := strconv.Atoi(refused.header.Get("Retry-After"))
+	if err != nil || wait < 1 || wait > 30 || refused.code() != "overloaded" ||
+		!strings.HasPrefix(refused.header.Get("Content-Type"), "application/problem+json") {
+		t.Errorf("it is refused with %v, Retry-After %q", refused, refused.header.Get("Retry-After"))
+	}
+	var open string
+	for _, path := range []string{"/api/v1/orders?status=PENDING&limit=1", "/api/v1/orders?limit=1", "/api/v1/stock/SKU-001"} {
+		if a, err := s.ask(http.MethodGet, path, ""); err != nil || a.status != http.StatusOK {
+			t.Errorf("GET %s: %v, %v", path, a, err)
+		}
+	}
+	await(t, time.Minute, "an order is accepted", func() bool {
+		open, _, _ = s.try(wish{method: "pm_card_slow"})
+		return open != ""
+	})
+	if a := s.cancel(t, open); a.status != http.StatusAccepted {
+		t.Errorf("cancel: %v", a)
+	}
+}
