@@ -86,6 +86,7 @@ func (b *batch) decide(members []*member) error {
 			b.run(m)
 			switch u := m.unit; {
 			case u.later:
+				m.err = nil // errLater, or what the unit made of it: no end of its own
 				u.holdUp()
 				later = append(later, m)
 			case m.err != nil || m.panicked != nil:
