@@ -18,7 +18,7 @@ func TestCommandsOfThePagesExist(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../cmd/millrace").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	pages := []string{"../README.md", "../CONTRIBUTING.md", "../docs/walk.md", "../docs/topology.md", "../docs/operations.md", "../docs/outbox.md"}
+	pages := []string{"../README.md", "../CONTRIBUTING.md", "../docs/walk.md", "../docs/topology.md", "../docs/operations.md", "../docs/outbox.md", "../docs/load.md"}
 	checked := 0
 	for _, page := range pages {
 		text, err := os.ReadFile(page)

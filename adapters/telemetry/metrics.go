@@ -34,6 +34,7 @@ type Metrics struct {
 	deadLetters  *prometheus.CounterVec
 	deadWaiting  *levels
 	consumerLag  *prometheus.GaugeVec
+	sessions     *prometheus.CounterVec
 	commitBatch  *prometheus.HistogramVec
 	circuitState *prometheus.GaugeVec
 	intents      *prometheus.CounterVec
@@ -77,6 +78,7 @@ func NewMetrics(service string) *Metrics {
 	m.deadLetters = m.counter("dead_letters_total", "Messages that a handler gave up, and acts that were refused for good.", "handler")
 	m.deadWaiting = m.levels("dead_letters_waiting", "Dead letters that wait for a person.", "handler")
 	m.consumerLag = m.gauge("consumer_lag", "Messages that a consumer group has not acknowledged.", "group", "topic")
+	m.sessions = m.counter("consumer_sessions_total", "Sessions of a consumer group that began: the first, and one for each rebalance.", "group")
 	m.commitBatch = m.histogram("commit_batch_size", "Units of work that were committed in one transaction.",
 		[]float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000})
 	m.circuitState = m.gauge("circuit_state", "Circuit breaker of a dependency: 0 closed, 1 half-open, 2 open.", "dependency")

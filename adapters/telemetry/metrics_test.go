@@ -34,6 +34,7 @@ var contract = map[string]string{
 	"outbox_dead_total":        "counter topic",
 	"outbox_dead_waiting":      "gauge",
 	"consumer_lag":             "gauge group topic",
+	"consumer_sessions_total":  "counter group",
 	"sagas_open":               "gauge state",
 	"sagas_stuck":              "gauge state",
 	"circuit_state":            "gauge dependency",
@@ -59,6 +60,7 @@ func tellAll(m *telemetry.Metrics) {
 	m.MessagesParked(map[string]int{"payment.OrderCreated": 2})
 	m.DeadLettersWaiting(map[string]int{"payment.OrderCreated": 1})
 	m.ConsumerLag("payment-service.order.events", "order.events", 5)
+	m.ConsumerSession("payment-service.order.events")
 	m.CommitBatch(7)
 	m.CircuitState("psp", "open")
 	m.IntentAttempted("capture", "done", took)

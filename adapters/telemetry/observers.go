@@ -58,6 +58,9 @@ func (m *Metrics) ConsumerLag(group, topic string, n int64) {
 	m.consumerLag.WithLabelValues(group, topic).Set(float64(n))
 }
 
+// ConsumerSession counts a session of a consumer group that began.
+func (m *Metrics) ConsumerSession(group string) { m.sessions.WithLabelValues(group).Inc() }
+
 // CommitBatch takes the number of units of work that one transaction committed.
 func (m *Metrics) CommitBatch(n int) { m.commitBatch.WithLabelValues().Observe(float64(n)) }
 

@@ -189,7 +189,9 @@ func (s *stack) consume(core *sqlstore.Core, metrics *telemetry.Metrics, service
 	s.process.consuming = append(s.process.consuming, part{"consumers of " + service.Name, func(ctx context.Context) error {
 		router, err := messaging.NewRouter(messaging.Config{
 			Subscriber: func(group string) (message.Subscriber, error) {
-				subscriber, err := s.subscriber(s.kafkaFor(logger), group)
+				c := s.kafkaFor(logger)
+				c.Session = metrics.ConsumerSession
+				subscriber, err := s.subscriber(c, group)
 				if err == nil {
 					joins.watch(group, subscriber)
 				}

@@ -46,6 +46,18 @@ func TestAboveItsCapacityTheSystemShedsAtTheDoor(t *testing.T) {
 	s := newEmbedded(t)
 	s.start(t, places)
 	aboveCapacity(t, s)
+	t.Run("a database that stands still causes no rebalance", func(t *testing.T) { databaseStandsStill(t, s) })
+	s.terminate(t)
+}
+
+func TestTheRealStackUnderMoreLoadThanItCarries(t *testing.T) {
+	on := testServers(t)
+	t.Parallel()
+	s, around := newReal(t, on)
+	s.start(t, places)
+	t.Run("it sheds at the door", func(t *testing.T) { aboveCapacity(t, s) })
+	t.Run("a slow database causes no rebalance", func(t *testing.T) { slowDatabase(t, s, around) })
+	t.Run("a database that stands still causes no rebalance", func(t *testing.T) { databaseStandsStill(t, s) })
 	s.terminate(t)
 }
 
@@ -114,5 +126,72 @@ func (s *stack) whileItSheds(t *testing.T) {
 	})
 	if a := s.cancel(t, open); a.status != http.StatusAccepted {
 		t.Errorf("cancel: %v", a)
+	}
+}
+
+// sessionTime is after how long without a sign of life Kafka gives a consumer up.
+const sessionTime = 10 * time.Second
+
+// slowDatabase lets every answer of PostgreSQL take half a second longer, for longer than a session of
+// a consumer group may be silent.
+func slowDatabase(t *testing.T, s *stack, around parts) {
+	s.withoutRebalance(t, func() {
+		around.postgres.slow(500 * time.Millisecond)
+		t.Cleanup(func() { around.postgres.slow(0) })
+		s.standFor(t, sessionTime+5*time.Second)
+		around.postgres.slow(0)
+	})
+}
+
+// databaseStandsStill lets the inventory service write nothing, for as long.
+func databaseStandsStill(t *testing.T, s *stack) {
+	s.withoutRebalance(t, func() {
+		release := s.holdInventory(t)
+		s.standFor(t, sessionTime+5*time.Second)
+		release()
+	})
+}
+
+// standFor returns after a while in which every service must say that it lives.
+func (s *stack) standFor(t *testing.T, while time.Duration) {
+	t.Helper()
+	over := time.Now().Add(while)
+	await(t, while+time.Minute, "it has stood for long enough", func() bool {
+		for port := gatewayPort; port <= orchestratorPort; port++ {
+			if got := s.status(port, "/livez"); got != http.StatusOK {
+				t.Fatalf("the service at N+%d does not live: %d", port, got)
+			}
+		}
+		return time.Now().After(over)
+	})
+}
+
+// withoutRebalance makes trouble under load. No consumer group may be shared out anew meanwhile, and
+// when the trouble is over every accepted order ends.
+func (s *stack) withoutRebalance(t *testing.T, trouble func()) {
+	t.Helper()
+	count := func(metric string) int {
+		sum := 0
+		for _, port := range portOf {
+			sum += s.metric(t, port, metric)
+		}
+		return sum
+	}
+	before, dead := count("consumer_sessions_total"), count("dead_letters_total")
+	if before == 0 {
+		t.Fatal("no consumer group has begun")
+	}
+	l := startLoad(s, 8)
+	trouble()
+	seen := l.accepted.Load()
+	await(t, time.Minute, "orders are accepted again", func() bool { return l.accepted.Load() >= seen+30 })
+	ids := l.end()
+	s.allEnd(t, ids)
+	t.Logf("all of %d accepted orders have ended", len(ids))
+	if after := count("consumer_sessions_total"); after != before {
+		t.Errorf("consumer groups began %d sessions more", after-before)
+	}
+	if after := count("dead_letters_total"); after != dead {
+		t.Errorf("it left %d dead letters", after-dead)
 	}
 }
