@@ -78,6 +78,7 @@ var advices = []advice{
 	{"disk_full", http.StatusServiceUnavailable, "The service cannot store anything", "Nothing was done. Whoever operates the service must make room on its disk."},
 	{"database_read_only", http.StatusServiceUnavailable, "The database accepts no writes", "Nothing was done. Whoever operates the service must let the database write again."},
 	{"upstream_unavailable", http.StatusServiceUnavailable, "The service behind the gateway is away", "Nothing was done. Wait as long as Retry-After says, then send the request again."},
+	{"upstream_crowded", http.StatusServiceUnavailable, "The service behind the gateway has too much in hand", "Nothing was done. Wait as long as Retry-After says, then send the request again."},
 	{"upstream_failed", http.StatusBadGateway, "The service behind the gateway broke off", "Send the request again with the same Idempotency-Key: whatever became of the first one, there is one order."},
 	{"upstream_timeout", http.StatusGatewayTimeout, "The service behind the gateway did not answer in time", "Send the request again with the same Idempotency-Key: whatever became of the first one, there is one order."},
 }

@@ -38,6 +38,7 @@ var (
 	errTooLarge     = fault.New(fault.Invalid, "body_too_large", fmt.Sprintf("the body has more than %d bytes", MaxBody))
 	errNotJSON      = fault.New(fault.Invalid, "unsupported_media_type", "send the body as application/json, uncompressed and in UTF-8")
 	errInProgress   = fault.New(fault.Conflict, "idempotency_in_progress", "the first request with this Idempotency-Key is still running: send the same again in a moment")
+	errCrowded      = fault.New(fault.Unavailable, "upstream_crowded", "the service has too many requests in hand")
 	errNoSuchAdvice = fault.New(fault.NotFound, "problem_not_found", "there is no problem with that code")
 )
 
