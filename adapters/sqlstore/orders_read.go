@@ -179,16 +179,3 @@ func (s *Orders) List(ctx context.Context, f app.Filter) ([]*order.Order, bool, 
 	}
 	return page, more, nil
 }
-
-// UnderWay counts the orders that have not ended and are not being undone; see app/order.Backlog. It
-// looks at no more than most of them.
-func (s *Orders) UnderWay(ctx context.Context, most int) (int, error) {
-	var n int
-	db := s.core.DB.Read
-	err := db.GetContext(ctx, &n, db.Rebind(`SELECT count(*) FROM (SELECT 1 FROM orders
-		WHERE status IN ('PENDING', 'PROCESSING', 'PAID') AND NOT undoing LIMIT ?) AS under_way`), most)
-	if err != nil {
-		return 0, fmt.Errorf("count orders under way: %w", sqldb.Classify(err))
-	}
-	return n, nil
-}
