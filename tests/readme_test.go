@@ -21,6 +21,7 @@ func TestCommandsOfThePagesExist(t *testing.T) {
 	pages := []string{
 		"../README.md", "../CONTRIBUTING.md", "../docs/walk.md", "../docs/topology.md", "../docs/operations.md",
 		"../docs/outbox.md", "../docs/replay.md", "../docs/performance.md", "../docs/reliability.md",
+		"../docs/load.md",
 	}
 	checked := 0
 	for _, page := range pages {

@@ -36,6 +36,8 @@ type Config struct {
 	InventoryTimeout time.Duration `env:"INVENTORY_TIMEOUT" envDefault:"30s" min:"100ms"`
 	PSPTimeout       time.Duration `env:"PSP_TIMEOUT" envDefault:"5s" min:"10ms" max:"10s"`
 
+	MaxOpenOrders int `env:"MAX_OPEN_ORDERS" envDefault:"2000" min:"1" max:"1000000"`
+
 	OutboxRetention time.Duration `env:"OUTBOX_RETENTION" envDefault:"168h" min:"1m"`
 	InboxRetention  time.Duration `env:"INBOX_RETENTION" envDefault:"360h" min:"1m"`
 	IdempotencyTTL  time.Duration `env:"IDEMPOTENCY_TTL" envDefault:"24h" min:"1m"`

@@ -30,6 +30,9 @@ type Config struct {
 	Retention   time.Duration // of topics that EnsureTopics makes; default 7 days
 	Security    Security
 	Logger      *slog.Logger
+	// Session is told of every session of a consumer group that begins here: of the first, and of one
+	// for each rebalance. It must not block.
+	Session func(group string)
 }
 
 // Security says how connections are protected and who we are. The zero value is PLAINTEXT.
@@ -102,6 +105,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Session == nil {
+		c.Session = func(string) {}
 	}
 	return c
 }

@@ -89,7 +89,7 @@ func (a *Admin) examine(found *findings, topic Topic, detail sarama.TopicDetail,
 
 	add(detail.NumPartitions != topic.Partitions, "KAFKA_PARTITIONS",
 		fmt.Sprintf("is %d and there are %d", topic.Partitions, detail.NumPartitions),
-		"set it to what is there: another number moves keys to other partitions, and needs a drain")
+		"set it to what is there; another number moves orders to other partitions and needs a drain first, as docs/topology.md says")
 	replicas := detail.ReplicationFactor
 	add(replicas < a.cfg.Replication, "KAFKA_REPLICATION",
 		fmt.Sprintf("is %d and there are %d", a.cfg.Replication, replicas),

@@ -74,7 +74,11 @@ func (c Config) forGroup(group string) (Config, error) {
 // written is read at once.
 func (s *Subscriber) Joined() <-chan struct{} { return s.joined }
 
-func (s *Subscriber) join() { s.joining.Do(func() { close(s.joined) }) }
+// join is called at the beginning of every session.
+func (s *Subscriber) join() {
+	s.joining.Do(func() { close(s.joined) })
+	s.cfg.Session(s.group)
+}
 
 // Subscribe gives the topic's messages until ctx ends or the subscriber is closed. It returns at
 // once: while Kafka cannot be reached the channel stays silent, and the log says why.

@@ -51,7 +51,11 @@ func NewWindowed(cfg Config, group string) (*Windowed, error) {
 // written is read at once.
 func (w *Windowed) Joined() <-chan struct{} { return w.joined }
 
-func (w *Windowed) join() { w.joining.Do(func() { close(w.joined) }) }
+// join is called at the beginning of every session.
+func (w *Windowed) join() {
+	w.joining.Do(func() { close(w.joined) })
+	w.cfg.Session(w.group)
+}
 
 // Subscribe gives the topic's messages until ctx ends or the subscriber is closed. It returns at
 // once: while Kafka cannot be reached the channel stays silent, and the log says why. At the end it

@@ -25,20 +25,12 @@ type State struct {
 func Purge(ctx context.Context, db *sqldb.DB, olderThan time.Duration) (int64, error) {
 	// The clock is read in a query of its own, or PostgreSQL would read it for every row and leave
 	// the index aside.
-	query := db.Rebind(`DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox
-		WHERE published_at < (SELECT ` + db.Dialect.NowPlus("?") + `) ORDER BY published_at LIMIT ?)`)
-	var total int64
-	for {
-		result, err := db.ExecContext(ctx, query, -olderThan.Microseconds(), batch)
-		if err != nil {
-			return total, fmt.Errorf("purge the outbox: %w", sqldb.Classify(err))
-		}
-		n, err := result.RowsAffected()
-		total += n
-		if err != nil || n < batch {
-			return total, err
-		}
+	total, err := db.Prune(ctx, `DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox
+		WHERE published_at < (SELECT `+db.Dialect.NowPlus("?")+`) ORDER BY published_at LIMIT ?)`, batch, -olderThan.Microseconds())
+	if err != nil {
+		return total, fmt.Errorf("purge the outbox: %w", err)
 	}
+	return total, nil
 }
 
 // Replay takes back that rows are published which were written or published at or after since, so

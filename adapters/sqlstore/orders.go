@@ -26,10 +26,13 @@ var (
 )
 
 // Orders is the order service's state.
-type Orders struct{ core *Core }
+type Orders struct {
+	core *Core
+	open horizon
+}
 
 // NewOrders makes the store.
-func NewOrders(core *Core) *Orders { return &Orders{core} }
+func NewOrders(core *Core) *Orders { return &Orders{core: core} }
 
 // Do runs fn in one transaction; see app/order.Work.
 func (s *Orders) Do(ctx context.Context, fn func(app.Tx) error) error {

@@ -39,19 +39,9 @@ func (a aging) query(d sqldb.Dialect) string {
 }
 
 func (c *Core) purge(ctx context.Context, a aging, age time.Duration) (int64, error) {
-	query := c.DB.Rebind(a.query(c.DB.Dialect))
-	var total int64
-	for {
-		result, err := c.DB.ExecContext(ctx, query, -age.Microseconds(), purgeBatch)
-		if err != nil {
-			return total, fmt.Errorf("purge %s: %w", a.table, sqldb.Classify(err))
-		}
-		n, err := result.RowsAffected()
-		if err != nil {
-			return total, fmt.Errorf("purge %s: %w", a.table, err)
-		}
-		if total += n; n < purgeBatch {
-			return total, nil
-		}
+	total, err := c.DB.Prune(ctx, a.query(c.DB.Dialect), purgeBatch, -age.Microseconds())
+	if err != nil {
+		return total, fmt.Errorf("purge %s: %w", a.table, err)
 	}
+	return total, nil
 }

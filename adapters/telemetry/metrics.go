@@ -18,6 +18,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	ordersSubmitted *prometheus.CounterVec
+	ordersRefused   *prometheus.CounterVec
 	ordersCompleted *prometheus.CounterVec
 	orderCompletion *prometheus.HistogramVec
 	paymentsFailed  *prometheus.CounterVec
@@ -33,6 +34,7 @@ type Metrics struct {
 	deadLetters  *prometheus.CounterVec
 	deadWaiting  *levels
 	consumerLag  *prometheus.GaugeVec
+	sessions     *prometheus.CounterVec
 	commitBatch  *prometheus.HistogramVec
 	circuitState *prometheus.GaugeVec
 	intents      *prometheus.CounterVec
@@ -60,6 +62,7 @@ func NewMetrics(service string) *Metrics {
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	m.ordersSubmitted = m.counter("orders_submitted_total", "Orders that were accepted.")
+	m.ordersRefused = m.counter("orders_refused_total", "Orders that were not let in, because more come than can be worked off.", "reason")
 	m.ordersCompleted = m.counter("orders_completed_total", "Orders that reached a terminal status.", "status", "reason")
 	m.orderCompletion = m.histogram("order_completion_seconds", "Time from accepting an order to its terminal status.", latency())
 	m.paymentsFailed = m.counter("payments_failed_total", "Payments that failed.", "reason")
@@ -75,6 +78,7 @@ func NewMetrics(service string) *Metrics {
 	m.deadLetters = m.counter("dead_letters_total", "Messages that a handler gave up, and acts that were refused for good.", "handler")
 	m.deadWaiting = m.levels("dead_letters_waiting", "Dead letters that wait for a person.", "handler")
 	m.consumerLag = m.gauge("consumer_lag", "Messages that a consumer group has not acknowledged.", "group", "topic")
+	m.sessions = m.counter("consumer_sessions_total", "Sessions of a consumer group that began: the first, and one for each rebalance.", "group")
 	m.commitBatch = m.histogram("commit_batch_size", "Units of work that were committed in one transaction.",
 		[]float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000})
 	m.circuitState = m.gauge("circuit_state", "Circuit breaker of a dependency: 0 closed, 1 half-open, 2 open.", "dependency")

@@ -17,6 +17,7 @@ import (
 // contract is every metric that users rely on, with its labels in order.
 var contract = map[string]string{
 	"orders_submitted_total":   "counter",
+	"orders_refused_total":     "counter reason",
 	"orders_completed_total":   "counter reason status",
 	"payments_failed_total":    "counter reason",
 	"order_completion_seconds": "histogram",
@@ -33,6 +34,7 @@ var contract = map[string]string{
 	"outbox_dead_total":        "counter topic",
 	"outbox_dead_waiting":      "gauge",
 	"consumer_lag":             "gauge group topic",
+	"consumer_sessions_total":  "counter group",
 	"sagas_open":               "gauge state",
 	"sagas_stuck":              "gauge state",
 	"circuit_state":            "gauge dependency",
@@ -45,6 +47,7 @@ var contract = map[string]string{
 func tellAll(m *telemetry.Metrics) {
 	const took = 3 * time.Millisecond
 	m.OrderSubmitted()
+	m.OrderRefused("under_way")
 	m.OrderCompleted("FAILED", "out_of_stock", took)
 	m.PaymentFailed("payment_declined")
 	m.SagasOpen(map[string]int{"awaiting_payment": 2})
@@ -57,6 +60,7 @@ func tellAll(m *telemetry.Metrics) {
 	m.MessagesParked(map[string]int{"payment.OrderCreated": 2})
 	m.DeadLettersWaiting(map[string]int{"payment.OrderCreated": 1})
 	m.ConsumerLag("payment-service.order.events", "order.events", 5)
+	m.ConsumerSession("payment-service.order.events")
 	m.CommitBatch(7)
 	m.CircuitState("psp", "open")
 	m.IntentAttempted("capture", "done", took)

@@ -8,6 +8,9 @@ import (
 // OrderSubmitted counts an accepted order.
 func (m *Metrics) OrderSubmitted() { m.ordersSubmitted.WithLabelValues().Inc() }
 
+// OrderRefused counts an order that was not let in, under_way or in_hand.
+func (m *Metrics) OrderRefused(reason string) { m.ordersRefused.WithLabelValues(reason).Inc() }
+
 // OrderCompleted counts an order that reached a terminal status, a while after it was accepted.
 // The reason is empty for one that was confirmed.
 func (m *Metrics) OrderCompleted(status, reason string, took time.Duration) {
@@ -54,6 +57,9 @@ func (m *Metrics) DeadLettersWaiting(byHandler map[string]int) { m.deadWaiting.s
 func (m *Metrics) ConsumerLag(group, topic string, n int64) {
 	m.consumerLag.WithLabelValues(group, topic).Set(float64(n))
 }
+
+// ConsumerSession counts a session of a consumer group that began.
+func (m *Metrics) ConsumerSession(group string) { m.sessions.WithLabelValues(group).Inc() }
 
 // CommitBatch takes the number of units of work that one transaction committed.
 func (m *Metrics) CommitBatch(n int) { m.commitBatch.WithLabelValues().Observe(float64(n)) }

@@ -90,7 +90,13 @@ func (s *stack) core(b *base, service string, metrics *telemetry.Metrics) *sqlst
 
 // keepTidy deletes what its retention is over for, a little at a time.
 func (s *stack) keepTidy(b *base, logger *slog.Logger) {
-	s.every(10*time.Minute, "retention of "+b.schema, logger, func(ctx context.Context) error { return s.tidy(ctx, b) })
+	s.every(s.retention.period(), "retention of "+b.schema, logger, func(ctx context.Context) error { return s.tidy(ctx, b) })
+}
+
+// period is how often to look: often enough that there is never much more than the retention asks for,
+// and what there is goes in many small pieces instead of a heap.
+func (r retention) period() time.Duration {
+	return min(max(min(r.outbox, r.inbox, r.idempotency)/10, 10*time.Second), 10*time.Minute)
 }
 
 // tidy deletes it once. A table that cannot be tidied keeps no other one from it.

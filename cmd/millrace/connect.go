@@ -31,6 +31,7 @@ func newStack(ctx context.Context, c *config.Config, logFormat, service string) 
 		},
 		timeouts:  engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout},
 		retention: retention{outbox: c.OutboxRetention, inbox: c.InboxRetention, idempotency: c.IdempotencyTTL},
+		mostOpen:  c.MaxOpenOrders,
 		dedupeTTL: 24 * time.Hour,
 	}
 	traces, err := telemetry.StartTracing(ctx, telemetry.TracingConfig{Endpoint: c.OTLPEndpoint, Service: service, Version: version})

@@ -76,10 +76,10 @@ func (s *stack) orders(ctx context.Context) error {
 	core := s.core(b, messages.OrderService, metrics)
 	store, catalog := sqlstore.NewOrders(core), sqlstore.NewCatalog(core)
 	s.seeds = append(s.seeds, func(ctx context.Context) error { return store.Seed(ctx, demoCatalog()) })
-	place := order.NewPlaceOrder(store, catalog, s.replies, sqlstore.NewOrderIDs(), failpoint.Clock(messages.OrderService))
+	place := counted{order.NewPlaceOrder(store, catalog, s.replies, sqlstore.NewOrderIDs(), failpoint.Clock(messages.OrderService)), metrics}
 	return s.serve(ctx, messages.OrderService, httpapi.NewOrders(httpapi.OrdersConfig{
 		Service:  s.front(messages.OrderService, metrics, databaseCheck(b.db)),
-		Place:    counted{place, metrics},
+		Place:    s.door(place, store, metrics),
 		Cancel:   order.NewCancelOrder(store, failpoint.Clock(messages.OrderService)),
 		Show:     order.NewShowOrders(store),
 		Products: order.NewShowProducts(catalog),
@@ -191,7 +191,9 @@ func (s *stack) consume(b *base, core *sqlstore.Core, metrics *telemetry.Metrics
 	s.process.consuming = append(s.process.consuming, part{"consumers of " + service.Name, func(ctx context.Context) error {
 		router, err := messaging.NewRouter(messaging.Config{
 			Subscriber: func(group string) (message.Subscriber, error) {
-				subscriber, err := s.subscriber(s.kafkaFor(logger), group)
+				c := s.kafkaFor(logger)
+				c.Session = metrics.ConsumerSession
+				subscriber, err := s.subscriber(c, group)
 				if err == nil {
 					joins.watch(group, subscriber)
 				}

@@ -44,6 +44,7 @@ type stack struct {
 	listen    func(service string) (net.Listener, error)
 	timeouts  engine.Timeouts
 	retention retention
+	mostOpen  int // orders under way at most
 	dedupeTTL time.Duration
 	alone     bool // no other process works on these databases
 

@@ -31,7 +31,8 @@ decided the order's end, which the order itself tells (updatedAt), so it does no
 is looked: it is exact as far as the two clocks agree, which on one machine they do.
 
 completed are the orders that ended CONFIRMED and whose OrderCompleted was handled by the notification
-service, the last to do so; failed are all others. The rate ends when the last of them was handled, and
+service, the last to do so; refused those that were answered 503 "overloaded" because more came than
+could be worked off; failed are all others. The rate ends when the last of them was handled, and
 with --max-open an order is under way until then. That is read from the service's metrics: where its
 address is not the gateway's port and four more, say so with --handled-at, once for each of its
 processes. Where nothing answers there, or one of them was started anew meanwhile, a line says so, and
@@ -141,6 +142,7 @@ func (p *program) printBench(r benchResult) {
 	p.table(p.Stdout, nil, [][]cell{
 		{word("orders").in(faint), word("%d", r.Orders)},
 		{word("accepted").in(faint), word("%d", r.Accepted), word("%.1f/s", r.AcceptedPerSecond)},
+		{word("refused").in(faint), word("%d", r.Refused)},
 		{word("completed").in(faint), word("%d", r.Completed), word("%.1f/s", r.CompletedPerSecond)},
 		{word("failed").in(faint), word("%d", r.Failed)},
 	})

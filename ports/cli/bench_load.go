@@ -126,7 +126,7 @@ func (l *load) place(ctx context.Context, m *measure, run string, origin time.Ti
 	}
 	if err != nil {
 		if ctx.Err() == nil {
-			m.refused("not accepted: "+codeOf(err), at)
+			m.refused(codeOf(err), at)
 		}
 		return err
 	}

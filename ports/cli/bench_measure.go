@@ -20,6 +20,7 @@ type measure struct {
 	confirms []time.Duration
 	open     map[string]booking
 	failures map[string]int // by reason
+	shed     int            // orders that were refused because more came than could be worked off
 	ended    int            // orders of which nothing more is to come
 	moved    time.Time      // when the last of them ended, or was accepted
 
@@ -52,10 +53,14 @@ func (m *measure) accepted(id string, begun, at time.Time) {
 	}
 }
 
-func (m *measure) refused(reason string, at time.Time) {
+func (m *measure) refused(code string, at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.failures[reason]++
+	if code == "overloaded" {
+		m.shed++
+	} else {
+		m.failures["not accepted: "+code]++
+	}
 	m.ended++
 	m.moved = at
 }
@@ -138,6 +143,7 @@ type benchResult struct {
 	Accepted           int       `json:"accepted"`
 	Completed          int       `json:"completed"`
 	Failed             int       `json:"failed"`
+	Refused            int       `json:"refused,omitempty"` // because more came than could be worked off
 	AcceptedPerSecond  float64   `json:"acceptedPerSecond"`
 	CompletedPerSecond float64   `json:"completedPerSecond"`
 	Accept             quantiles `json:"accept"`
@@ -158,7 +164,7 @@ func (m *measure) result() benchResult {
 		last = m.handled
 	}
 	return benchResult{
-		Orders: m.orders, Accepted: len(m.accepts), Completed: completed, Failed: m.orders - completed,
+		Orders: m.orders, Accepted: len(m.accepts), Refused: m.shed, Completed: completed, Failed: m.orders - m.shed - completed,
 		AcceptedPerSecond:  perSecond(len(m.accepts), m.lastAccept.Sub(m.first)),
 		CompletedPerSecond: perSecond(completed, last.Sub(m.first)),
 		Accept:             quantilesOf(m.accepts), Confirm: quantilesOf(m.confirms),

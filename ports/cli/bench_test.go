@@ -15,9 +15,9 @@ import (
 )
 
 type benchReport struct {
-	Orders, Accepted, Completed, Failed   int
-	AcceptedPerSecond, CompletedPerSecond float64
-	Accept, Confirm                       struct{ P50, P90, P99 float64 }
+	Orders, Accepted, Refused, Completed, Failed int
+	AcceptedPerSecond, CompletedPerSecond        float64
+	Accept, Confirm                              struct{ P50, P90, P99 float64 }
 }
 
 // bench runs a load against a fake gateway, in the test's own time.
@@ -158,4 +158,14 @@ func TestCompletedIsWhatHasBeenHandledByAll(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestWhatASystemRefusesBecauseItHasTooMuchToDoIsNoFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, code, words := bench(t, &fakeAPI{ending: time.Second, places: 5}, "--orders", "40", "--concurrency", "10", "--rate", "20")
+		if code != cli.Done || r.Accepted+r.Refused != 40 || r.Refused < 20 || r.Completed != r.Accepted || r.Failed != 0 {
+			t.Errorf("%+v, exit %d: %s", r, code, words)
+		}
+	})
 }

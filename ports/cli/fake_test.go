@@ -19,6 +19,7 @@ type fakeAPI struct {
 	ending    time.Duration // from there to the order's end
 	handling  time.Duration // from there until OrderCompleted was handled; below zero for never
 	anew      time.Duration // from the first order until the notification service is started anew; 0 for never
+	places    int           // orders under way at most; 0 for any number
 
 	mu       sync.Mutex
 	orders   []*fakeOrder // in the order of their ids
@@ -95,6 +96,11 @@ func (f *fakeAPI) place(w http.ResponseWriter, r *http.Request) {
 		if now.Before(other.ends) {
 			open++
 		}
+	}
+	if f.places > 0 && open > f.places {
+		f.orders = f.orders[:len(f.orders)-1]
+		refuse(w, http.StatusServiceUnavailable, "overloaded", "more orders come in than can be worked off", "")
+		return
 	}
 	f.mostOpen = max(f.mostOpen, open)
 	w.WriteHeader(http.StatusAccepted)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -22,7 +23,12 @@ type GatewayConfig struct {
 	Upstreams map[string]*url.URL // where each service of Routes is
 	// Transport carries requests to the services; nil is NewTransport().
 	Transport http.RoundTripper
+	// AtOnce is how many requests one service may have in hand, streams not counted; 0 is 2,048. More are
+	// answered at once: a service that hangs would gather them until their time is over.
+	AtOnce int
 }
+
+const atOnce = 2048
 
 // NewGateway makes the gateway: what Routes names goes to its service, everything else is 404. It
 // fails when a route's service has no upstream.
@@ -31,12 +37,17 @@ func NewGateway(cfg GatewayConfig) (http.Handler, error) {
 	if cfg.Transport == nil {
 		cfg.Transport = NewTransport()
 	}
+	if cfg.AtOnce == 0 {
+		cfg.AtOnce = atOnce
+	}
 	e := newEngine(cfg.Service)
 	documents(e)
 	answer(e, "/", index(cfg.Routes))
+	slots := make(map[string]chan struct{}, len(cfg.Upstreams))
 	proxies := make(map[string]http.Handler, len(cfg.Upstreams))
 	for service, at := range cfg.Upstreams {
 		proxies[service] = newProxy(cfg.Service, service, at, cfg.Transport)
+		slots[service] = make(chan struct{}, cfg.AtOnce)
 	}
 	w := problems{log: cfg.Logger}
 	for _, route := range cfg.Routes {
@@ -44,7 +55,7 @@ func NewGateway(cfg GatewayConfig) (http.Handler, error) {
 		if !ok {
 			return nil, fmt.Errorf("the gateway leads %s to %s, and does not know where that is", route.Prefix, route.Service)
 		}
-		h := forward(route, proxy, w)
+		h := forward(route, proxy, slots[route.Service], w)
 		e.Any(route.Prefix, h)
 		e.Any(route.Prefix+"/*rest", h)
 	}
@@ -54,7 +65,7 @@ func NewGateway(cfg GatewayConfig) (http.Handler, error) {
 // forward hands a request on once its body is here. A body is small, so that reading it first
 // costs little, keeps slow senders away from the services, and lets the transport send it again
 // when an idle connection turns out to be closed.
-func forward(route gateway.Route, proxy http.Handler, w problems) gin.HandlerFunc {
+func forward(route gateway.Route, proxy http.Handler, slots chan struct{}, w problems) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		body, err := readBody(c.Request)
 		if err != nil {
@@ -63,6 +74,13 @@ func forward(route gateway.Route, proxy http.Handler, w problems) gin.HandlerFun
 		}
 		ctx := c.Request.Context()
 		if route.Timeout > 0 {
+			select {
+			case slots <- struct{}{}:
+				defer func() { <-slots }()
+			default:
+				w.write(c, crowded{})
+				return
+			}
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, route.Timeout)
 			defer cancel()
@@ -76,6 +94,13 @@ func forward(route gateway.Route, proxy http.Handler, w problems) gin.HandlerFun
 		proxy.ServeHTTP(c.Writer, r)
 	}
 }
+
+// crowded says that a service has as many requests in hand as it may.
+type crowded struct{}
+
+func (crowded) Error() string             { return errCrowded.Detail }
+func (crowded) Unwrap() error             { return errCrowded }
+func (crowded) RetryAfter() time.Duration { return time.Second }
 
 // index answers GET / with the ways on.
 func index(routes []gateway.Route) gin.HandlerFunc {

@@ -80,6 +80,53 @@ func sent(t *testing.T, r *http.Request) *http.Response {
 	return response
 }
 
+func TestAServiceThatHangsGathersNoMoreRequestsThanItMay(t *testing.T) {
+	t.Parallel()
+	entered, let := make(chan struct{}, 2), make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		entered <- struct{}{}
+		<-let
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	t.Cleanup(slow.Close)
+	at, err := url.Parse(slow.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := httpapi.NewGateway(httpapi.GatewayConfig{
+		Service: httpapi.Service{Name: messages.APIGateway}, AtOnce: 1,
+		Routes:    []gateway.Route{{Prefix: "/slow", Service: "s", Timeout: time.Minute}, {Prefix: "/stream", Service: "s"}},
+		Upstreams: map[string]*url.URL{"s": at},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan int, 2)
+	ask := func(path string) {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		answered <- w.Code
+	}
+	go ask("/slow")
+	<-entered
+	_, w := send(t, h, get("/slow"))
+	wantHeader(t, w.Result(), "Retry-After", "1")
+	if p := problem(t, wantStatus(t, w.Result(), http.StatusServiceUnavailable)); p.Code != "upstream_crowded" {
+		t.Errorf("the second is answered %s", p.Code)
+	}
+	go ask("/stream") // it may stay for hours, and takes no place
+	<-entered
+	close(let)
+	for range 2 {
+		if got := <-answered; got != http.StatusNoContent {
+			t.Errorf("one that was let in is answered %d", got)
+		}
+	}
+	if _, w := send(t, h, get("/slow")); w.Code != http.StatusNoContent {
+		t.Errorf("the place is not free again: %d", w.Code)
+	}
+}
+
 func TestAnOrderGoesThroughTheGatewayAndComesBackUntouched(t *testing.T) {
 	t.Parallel()
 	s := newShop()

@@ -1,14 +1,21 @@
 package httpapi_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"millrace/app/messages"
+	ordering "millrace/app/order"
 	"millrace/domain/fault"
 	"millrace/domain/money"
+	"millrace/ports/httpapi"
 )
 
 func mustLKR() money.Currency { return money.RestoreCurrency("LKR") }
@@ -191,6 +198,42 @@ func TestADatabaseThatIsAwayIs503AndSaysNothingOfItself(t *testing.T) {
 	if p := problem(t, r); p.Code != "database_unavailable" {
 		t.Errorf("got %s", p.Code)
 	}
+}
+
+// Whoever looks or cancels is answered all the same.
+func TestAboveWhatCanBeWorkedOffAnOrderIs503AndEverythingElseIsAnswered(t *testing.T) {
+	t.Parallel()
+	s := newShop()
+	s.limits.UnderWay = 1
+	var log bytes.Buffer
+	h := s.logged(slog.New(slog.NewTextHandler(&log, nil)))
+	first := wantStatus(t, ask(t, h, post(usual)), http.StatusAccepted).Header.Get("Location")
+	r := wantStatus(t, ask(t, h, post(usual)), http.StatusServiceUnavailable)
+	wantHeader(t, r, "Retry-After", "1")
+	if p := problem(t, r); p.Code != "overloaded" {
+		t.Errorf("got %s", p.Code)
+	}
+	if s.sent != 1 {
+		t.Errorf("%d messages were sent", s.sent)
+	}
+	wantStatus(t, ask(t, h, get(first)), http.StatusOK)
+	wantStatus(t, ask(t, h, get("/api/v1/orders")), http.StatusOK)
+	wantStatus(t, ask(t, h, asked{method: http.MethodPost, path: first + "/cancel"}), http.StatusAccepted)
+	if log.Len() > 0 {
+		t.Errorf("every refusal is a line in the log:\n%s", log.String())
+	}
+}
+
+type patient struct{}
+
+func (patient) Handle(context.Context, ordering.Request) (ordering.Answer, error) {
+	return ordering.Answer{}, fmt.Errorf("place order: %w", &ordering.Overloaded{Wait: 7 * time.Second})
+}
+
+func TestTheWaitOfARefusalIsWhatTheDoorSays(t *testing.T) {
+	t.Parallel()
+	h := httpapi.NewOrders(httpapi.OrdersConfig{Service: httpapi.Service{Name: messages.OrderService}, Place: patient{}})
+	wantHeader(t, wantStatus(t, ask(t, h, post(usual)), http.StatusServiceUnavailable), "Retry-After", "7")
 }
 
 func TestAMistakeOfOursIs500AndDoesNotLeak(t *testing.T) {

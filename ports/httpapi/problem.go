@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"go.opentelemetry.io/otel/trace"
@@ -19,7 +21,7 @@ const (
 	jsonType    = "application/json"
 	problemType = "application/problem+json"
 
-	// retryAfter is the number of seconds after which trying again makes sense.
+	// retryAfter is the number of seconds after which trying again makes sense, where nobody knows better.
 	retryAfter = "1"
 	// clientGone is what nginx, and many dashboards with it, call an answer that nobody waits for.
 	clientGone = 499
@@ -36,6 +38,7 @@ var (
 	errTooLarge     = fault.New(fault.Invalid, "body_too_large", fmt.Sprintf("the body has more than %d bytes", MaxBody))
 	errNotJSON      = fault.New(fault.Invalid, "unsupported_media_type", "send the body as application/json, uncompressed and in UTF-8")
 	errInProgress   = fault.New(fault.Conflict, "idempotency_in_progress", "the first request with this Idempotency-Key is still running: send the same again in a moment")
+	errCrowded      = fault.New(fault.Unavailable, "upstream_crowded", "the service has too many requests in hand")
 	errNoSuchAdvice = fault.New(fault.NotFound, "problem_not_found", "there is no problem with that code")
 )
 
@@ -115,7 +118,10 @@ func (w problems) write(c *gin.Context, err error) {
 		return
 	}
 	p := problemOf(err)
+	var later interface{ RetryAfter() time.Duration }
 	switch {
+	case errors.As(err, &later): // a whole crowd hears it: a line each would be a load of its own
+		c.Header("Retry-After", strconv.Itoa(int(later.RetryAfter().Seconds())))
 	case p.Status == http.StatusInternalServerError:
 		w.log.ErrorContext(ctx, "a request failed", "route", c.FullPath(), "error", err, "traceId", traceID(ctx))
 	case p.Status > http.StatusInternalServerError:
@@ -136,7 +142,8 @@ func (problems) send(w http.ResponseWriter, r *http.Request, p contract.Problem)
 	h := w.Header()
 	h.Set("Content-Type", problemType)
 	h.Set("Cache-Control", "no-store")
-	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusGatewayTimeout || p.Code == errInProgress.Code {
+	again := p.Status == http.StatusServiceUnavailable || p.Status == http.StatusGatewayTimeout || p.Code == errInProgress.Code
+	if again && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", retryAfter)
 	}
 	w.WriteHeader(p.Status)

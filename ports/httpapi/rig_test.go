@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -40,17 +41,23 @@ type shop struct {
 	sent    int
 	seen    ordering.Filter
 	fails   error // what the store answers instead
+	limits  ordering.Limits
 }
 
 func newShop() *shop {
-	return &shop{orders: map[order.ID]*order.Order{}, replies: map[ordering.Key]ordering.Reply{}}
+	return &shop{
+		orders: map[order.ID]*order.Order{}, replies: map[ordering.Key]ordering.Reply{},
+		limits: ordering.Limits{InHand: 100, UnderWay: 100},
+	}
 }
 
-func (s *shop) handler() http.Handler {
+func (s *shop) handler() http.Handler { return s.logged(nil) }
+
+func (s *shop) logged(logger *slog.Logger) http.Handler {
 	clock := func() time.Time { return noon }
 	return httpapi.NewOrders(httpapi.OrdersConfig{
-		Service:  httpapi.Service{Name: messages.OrderService},
-		Place:    ordering.NewPlaceOrder(s, s, s, s, clock),
+		Service:  httpapi.Service{Name: messages.OrderService, Logger: logger},
+		Place:    ordering.NewAdmission(ordering.NewPlaceOrder(s, s, s, s, clock), nil, s.limits, func(string) {}, clock),
 		Cancel:   ordering.NewCancelOrder(s, clock),
 		Show:     ordering.NewShowOrders(s),
 		Products: ordering.NewShowProducts(s),

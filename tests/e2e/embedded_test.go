@@ -76,10 +76,13 @@ type parts struct {
 }
 
 // part is one such server; nil functions where the stack does not have it.
-type part struct{ away, back func(t *testing.T) }
+type part struct {
+	away, back func(t *testing.T)
+	slow       func(by time.Duration) // every answer takes longer
+}
 
 func gated(g *gate) part {
-	return part{away: func(*testing.T) { g.shut() }, back: g.open}
+	return part{away: func(*testing.T) { g.shut() }, back: g.open, slow: g.slow}
 }
 
 // newSurrounded makes a stack of `millrace up` with its databases alone: Kafka, Redis, mail and the

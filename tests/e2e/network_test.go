@@ -6,7 +6,9 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 const loopback = "127.0.0.1"
@@ -45,6 +47,8 @@ func allFree(base, n int) bool {
 // new ones are refused, as if the server were away.
 type gate struct {
 	addr, target string
+
+	latency atomic.Int64 // nanoseconds that every answer takes longer
 
 	mu    sync.Mutex
 	l     net.Listener
@@ -113,8 +117,50 @@ func (g *gate) carry(l net.Listener, in net.Conn) {
 		g.mu.Unlock()
 	}()
 	ended := make(chan struct{}, 2)
-	for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
-		go func() { _, _ = io.Copy(way[0], way[1]); ended <- struct{}{} }()
-	}
+	go func() { _, _ = io.Copy(out, in); ended <- struct{}{} }()
+	go func() { g.answers(in, out); ended <- struct{}{} }()
 	<-ended
+}
+
+// slow makes every answer through the gate take longer, from now on.
+func (g *gate) slow(by time.Duration) { g.latency.Store(int64(by)) }
+
+// answers carries what the server says, each part as much later as the latency was when it came.
+func (g *gate) answers(to io.Writer, from io.Reader) {
+	type part struct {
+		data []byte
+		due  <-chan time.Time
+	}
+	way := make(chan part, 1024)
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		for p := range way {
+			if p.due != nil {
+				<-p.due
+			}
+			if _, err := to.Write(p.data); err != nil {
+				return
+			}
+		}
+	}()
+	defer func() { close(way); <-gone }()
+	for {
+		buf := make([]byte, 32<<10)
+		n, err := from.Read(buf)
+		if n > 0 {
+			p := part{data: buf[:n]}
+			if by := g.latency.Load(); by > 0 {
+				p.due = time.After(time.Duration(by))
+			}
+			select {
+			case way <- p:
+			case <-gone:
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
 }

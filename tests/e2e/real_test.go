@@ -112,7 +112,7 @@ func takeTurns(t *testing.T, broker string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = lock.Close() })
-	await(t, 5*time.Minute, "no other test uses the broker "+broker, func() bool {
+	await(t, 8*time.Minute, "no other test uses the broker "+broker, func() bool {
 		return syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
 	})
 }
