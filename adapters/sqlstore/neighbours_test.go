@@ -223,3 +223,24 @@ func TestOfASetThatPartlyComesAgainOnlyWhatIsNewIsRun(t *testing.T) {
 		}
 	})
 }
+
+// Its first run was among others, the next ones are by itself: it is not one chance alone.
+func TestAUnitThatMeetsOthersAFewTimesSucceedsInTheEnd(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "payments", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		d := newDeed(open(t))
+		const met = 3
+		if err := d.do(delivery(t.Context()), func(*paymentTx) error {
+			if d.runs.Load() <= met {
+				return sqldb.ErrRetry
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if n := d.runs.Load(); n != met+1 {
+			t.Errorf("it was run %d times, after meeting others %d times", n, met)
+		}
+		d.effects(t, 1)
+	})
+}
