@@ -3,6 +3,7 @@
 //
 //	make mutants                      all of them
 //	scripts/mutants -only 'stock'     those whose name matches
+//	go run ./tests/mutants -list      the table, as README.md has it; nothing is run
 //
 // The tree is never touched: the go command is shown the mistaken file by its -overlay.
 package main
@@ -21,7 +22,12 @@ import (
 func main() {
 	only := flag.String("only", "", "a regular expression: try the mutants whose name matches")
 	show := flag.Bool("v", false, "print what the check that caught a mutant said")
+	list := flag.Bool("list", false, "print the table of mutants and their checks, and run nothing")
 	flag.Parse()
+	if *list {
+		fmt.Print(listed())
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, *only, *show); err != nil {
@@ -42,12 +48,17 @@ func run(ctx context.Context, only string, show bool) error {
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	began := time.Now()
-	if err := sound(ctx, chosen); err != nil {
+	if err := sound(ctx, chosen, folder); err != nil {
 		return err
 	}
 	caught := 0
 	for _, m := range chosen {
-		by, said, err := m.try(ctx, folder)
+		own, err := os.MkdirTemp(folder, "one")
+		if err != nil {
+			return err
+		}
+		by, said, err := m.try(ctx, own)
+		_ = os.RemoveAll(own) // tests are large
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -57,7 +68,11 @@ func run(ctx context.Context, only string, show bool) error {
 			fmt.Printf("ALIVE   %s: passed %s\n", m.name, names(m.checks))
 		default:
 			caught++
-			fmt.Printf("caught  %s: by %s\n", m.name, by)
+			how := ""
+			if hung(said) {
+				how = ", which does not end"
+			}
+			fmt.Printf("caught  %s: by %s%s\n", m.name, by, how)
 			if show {
 				fmt.Println(said)
 			}
@@ -89,7 +104,8 @@ func choose(only string) ([]mutant, error) {
 
 // sound runs every check on the tree as it is. One that fails, or tests nothing, could catch
 // anything.
-func sound(ctx context.Context, chosen []mutant) error {
+func sound(ctx context.Context, chosen []mutant, folder string) error {
+	tests := binaries{folder: folder}
 	var wrong []error
 	tried := map[check]bool{}
 	for _, m := range chosen {
@@ -98,7 +114,7 @@ func sound(ctx context.Context, chosen []mutant) error {
 				continue
 			}
 			tried[c] = true
-			outcome, said, err := c.run(ctx, "")
+			outcome, said, err := tests.run(ctx, c)
 			switch {
 			case err != nil:
 				return err

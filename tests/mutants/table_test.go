@@ -87,3 +87,26 @@ func TestAPartThatWasSkippedIsNoCheck(t *testing.T) {
 		}
 	}
 }
+
+func TestTheReadmeHasTheTableAsItIs(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(raw), listed()) {
+		t.Error("README.md has another table than table.go: put what go run ./tests/mutants -list prints there")
+	}
+}
+
+func TestACheckThatDoesNotEndIsToldFromOneThatFails(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]bool{
+		"panic: test timed out after 30s\n\trunning tests:\n": true,
+		"--- FAIL: TestA (0.00s)\n":                           false,
+	} {
+		if got := hung(said); got != want {
+			t.Errorf("%t for\n%s", got, said)
+		}
+	}
+}
