@@ -47,8 +47,13 @@ func redisAway(t *testing.T, s *stack, around parts) {
 			t.Errorf("the order service is not ready without Redis: %d", got)
 		}
 	})
-	if n := len(s.orders(t, user)); n != 2 {
-		t.Errorf("the user has %d orders, want 2", n)
+	all := s.orders(t, user)
+	if len(all) != 2 {
+		t.Errorf("the user has %d orders, want 2", len(all))
+	}
+	for _, o := range all { // a letter under way when its server goes comes twice
+		s.awaitEnd(t, o.OrderID, soon)
+		s.mailed(t, o.OrderID)
 	}
 }
 
