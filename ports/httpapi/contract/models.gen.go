@@ -310,6 +310,9 @@ type Invalid = Problem
 // NotFound RFC 9457.
 type NotFound = Problem
 
+// Overloaded RFC 9457.
+type Overloaded = Problem
+
 // TooLarge RFC 9457.
 type TooLarge = Problem
 
