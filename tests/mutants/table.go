@@ -124,7 +124,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a transaction that a member has alone and that fails is reported as done", file: "adapters/sqlstore/batch.go",
-		edits:  one("		return sqldb.Classify(err)\n	}\n	b.committed(members)", "		return nil\n	}\n	b.committed(members)"),
+		edits:  one("		return sqldb.Classify(err)\n	}\n	if err == nil {", "		return nil\n	}\n	if err == nil {"),
 		checks: []check{{store, "^TestAnIntentIsHandedOverAfterTheCommitAndSettledOnce$" + sqlite}},
 	},
 	{

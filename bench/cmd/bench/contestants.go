@@ -86,6 +86,7 @@ func (f form) start(ctx context.Context, s *servers) (c *contestant, err error) 
 	maps.Copy(env, f.env)
 	env["ORDER_SERVICE_URL"], env["INVENTORY_SERVICE_URL"] = local(base+1), local(base+3)
 	env["PSP_URL"], env["SMTP_HOST"] = "inprocess", "discard"
+	env["MAX_OPEN_ORDERS"] = "1000000" // a burst is to be taken in whole
 	c = &contestant{name: "millrace", url: local(base)}
 	defer func() {
 		if err != nil {
