@@ -36,9 +36,10 @@ const (
 	RefusedUnderWay = "under_way" // too many orders have not ended
 )
 
-// Placing is PlaceOrder's Handle.
+// Placing is PlaceOrder as the door sees it.
 type Placing interface {
 	Handle(ctx context.Context, r Request) (Answer, error)
+	Again(ctx context.Context, r Request) (answer Answer, known bool, err error)
 }
 
 // Backlog counts what was accepted and is still to be worked off.
@@ -101,9 +102,13 @@ func NewAdmission(place Placing, backlog Backlog, limits Limits, refused func(wh
 	}
 }
 
-// Handle places the order, or fails with Overloaded and has not touched anything.
+// Handle places the order, or fails with Overloaded and has not touched anything. An order that was
+// accepted before, by a key whose answer is remembered, needs no place.
 func (a *Admission) Handle(ctx context.Context, r Request) (Answer, error) {
 	if why, wait := a.enter(); why != "" {
+		if answer, known, err := a.place.Again(ctx, r); known {
+			return answer, err
+		}
 		a.refused(why)
 		return Answer{}, &Overloaded{wait}
 	}

@@ -28,6 +28,11 @@ func (s *shop) Handle(context.Context, order.Request) (order.Answer, error) {
 	return order.Answer{Replayed: s.replayed}, nil
 }
 
+// Again remembers one key.
+func (s *shop) Again(_ context.Context, r order.Request) (order.Answer, bool, error) {
+	return order.Answer{OrderID: "ord_before", Replayed: true}, r.Key == "remembered", nil
+}
+
 func (s *shop) UnderWay(_ context.Context, most int) (int, error) {
 	s.asked++
 	return min(s.open, most), s.away
@@ -87,6 +92,21 @@ func TestNoMoreOrdersAreLetInThanMayBeUnderWay(t *testing.T) {
 		t.Error("one place is not one order")
 	}
 	if len(d.refused) != 2 || d.refused[0] != order.RefusedUnderWay {
+		t.Errorf("refused %v", d.refused)
+	}
+}
+
+func TestAnAnswerThatWasGivenBeforeIsGivenAgainThroughAShutDoor(t *testing.T) {
+	t.Parallel()
+	d := newDoor(&shop{}, order.Limits{InHand: 10, UnderWay: 0})
+	answer, err := d.Handle(t.Context(), order.Request{Key: "remembered"})
+	if err != nil || answer.OrderID != "ord_before" || !answer.Replayed {
+		t.Errorf("it is %+v, %v", answer, err)
+	}
+	if _, err := d.Handle(t.Context(), order.Request{Key: "forgotten"}); !errors.Is(err, order.ErrOverloaded) {
+		t.Errorf("a key that nobody remembers gives %v", err)
+	}
+	if len(d.refused) != 1 {
 		t.Errorf("refused %v", d.refused)
 	}
 }

@@ -62,12 +62,10 @@ type Answer struct {
 // Handle accepts the order or says what is wrong with it. It fails with fault.Invalid, one fault
 // a mistake, or with ErrKeyReused.
 func (h *PlaceOrder) Handle(ctx context.Context, r Request) (Answer, error) {
-	key := Key{r.UserID, r.Key}
-	if r.Key != "" {
-		if known, ok := h.replies.Get(ctx, key); ok {
-			return replay(known, r.Hash)
-		}
+	if answer, known, err := h.Again(ctx, r); known {
+		return answer, err
 	}
+	key := Key{r.UserID, r.Key}
 	placed, err := h.place(ctx, r)
 	if err != nil {
 		return h.answeredBefore(ctx, r, err)
@@ -101,6 +99,20 @@ func (h *PlaceOrder) Handle(ctx context.Context, r Request) (Answer, error) {
 		h.replies.Put(ctx, reply)
 	}
 	return answer, nil
+}
+
+// Again gives the first answer to a key once more where the cache has it; false where only the
+// database could tell. It fails with ErrKeyReused.
+func (h *PlaceOrder) Again(ctx context.Context, r Request) (answer Answer, known bool, err error) {
+	if r.Key == "" {
+		return Answer{}, false, nil
+	}
+	reply, known := h.replies.Get(ctx, Key{r.UserID, r.Key})
+	if !known {
+		return Answer{}, false, nil
+	}
+	answer, err = replay(reply, r.Hash)
+	return answer, true, err
 }
 
 // answeredBefore gives the first answer to a key whose body can no longer be accepted: a price may

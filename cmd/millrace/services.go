@@ -255,13 +255,13 @@ func (s *stack) kafkaCheck() httpapi.Check {
 
 // counted counts the orders that are accepted.
 type counted struct {
-	place   *order.PlaceOrder
+	*order.PlaceOrder
 	metrics *telemetry.Metrics
 }
 
 // Handle places the order.
 func (c counted) Handle(ctx context.Context, r order.Request) (order.Answer, error) {
-	answer, err := c.place.Handle(ctx, r)
+	answer, err := c.PlaceOrder.Handle(ctx, r)
 	if err == nil && !answer.Replayed {
 		c.metrics.OrderSubmitted()
 	}
