@@ -19,7 +19,8 @@ type shop struct {
 	letters []*deadletters.Whole
 	refuses map[string]bool // ids that fail again
 	closed  bool            // the services are down
-	failure error
+	failure error           // of every act
+	mended  time.Time       // when that is over; never where it is zero
 	looks   int
 }
 
@@ -68,7 +69,7 @@ func (s *shop) move(l *deadletters.Whole, state string) { l.State, l.Version = s
 func (s *shop) act(item deadletters.Item, state string) error {
 	l := s.find(item.ID)
 	switch {
-	case s.failure != nil:
+	case s.failure != nil && (s.mended.IsZero() || time.Now().Before(s.mended)):
 		return s.failure
 	case l == nil:
 		return deadletters.ErrNoLetter
@@ -384,7 +385,7 @@ func TestAStoreThatIsBusyIsWaitedFor(t *testing.T) {
 		s.add("a1", "a", "waiting")
 		p := s.plan(t, deadletters.ActRedrive, "")
 		s.failure = fault.New(fault.Unavailable, "database_busy", "the database did not give a lock in time")
-		time.AfterFunc(2*time.Second, func() { s.failure = nil })
+		s.mended = time.Now().Add(2 * time.Second)
 		want(t, s.apply(t, p), "a1 VERIFIED")
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -37,12 +39,44 @@ func eachBroker(t *testing.T, test func(t *testing.T, brokers []string)) {
 	})
 	t.Run("kafka", func(t *testing.T) {
 		t.Parallel()
-		brokers := os.Getenv("TEST_KAFKA_BROKERS")
-		if brokers == "" {
+		if os.Getenv("TEST_KAFKA_BROKERS") == "" {
 			t.Skip("TEST_KAFKA_BROKERS is not set")
 		}
-		test(t, strings.Split(brokers, ","))
+		test(t, ownKafka(t))
 	})
+}
+
+// ownKafka starts a broker of the test's own: on another one its messages would be everybody's.
+func ownKafka(t *testing.T) []string {
+	t.Helper()
+	dir := t.TempDir()
+	infra := func(ctx context.Context, verb string) error {
+		cmd := exec.CommandContext(ctx, "../../scripts/infra", verb)
+		cmd.Env = append(os.Environ(), "INFRA_DIR="+dir, "INFRA_SERVERS=kafka")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("scripts/infra %s: %w\n%s", verb, err, out)
+		}
+		return nil
+	}
+	t.Cleanup(func() {
+		if err := infra(context.WithoutCancel(t.Context()), "down"); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := infra(t.Context(), "up"); err != nil {
+		t.Fatal(err)
+	}
+	settings, err := os.ReadFile(filepath.Join(dir, "env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(settings)) {
+		if brokers, found := strings.CutPrefix(strings.TrimSpace(line), "export TEST_KAFKA_BROKERS="); found {
+			return strings.Split(brokers, ",")
+		}
+	}
+	t.Fatalf("the servers have no Kafka: %s", settings)
+	return nil
 }
 
 // tap notes the context of every message on its way to a router: it ends when the message is no
