@@ -125,7 +125,7 @@ func (b *batch) run(m *member) {
 			m.panicked = p
 		}
 	}()
-	failpoint.Hit(failpoint.AfterInbox, b.core.Service)
+	failpoint.HitIf(m.inbox(), failpoint.AfterInbox, b.core.Service)
 	err := m.work(u)
 	if err == nil && !u.later {
 		err = u.conclude()

@@ -78,6 +78,11 @@ func (w *world) startBroker(ctx context.Context) error {
 }
 
 func (w *world) wipeBroker(ctx context.Context) error {
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.wiped = time.Now()
+	}()
 	if w.opts.Stack == realStack {
 		if err := w.servers.infra(ctx, "kill", "kafka"); err != nil {
 			return err
@@ -100,6 +105,16 @@ func (w *world) wipeBroker(ctx context.Context) error {
 		return err
 	}
 	return w.await(ctx, backWithin, "every service is ready", w.ready)
+}
+
+// topicsSince is the time before which there is nothing on the topics.
+func (w *world) topicsSince() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.wiped.After(w.began) {
+		return w.wiped
+	}
+	return w.began
 }
 
 // replayAll has every message sent again.

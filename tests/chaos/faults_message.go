@@ -142,7 +142,7 @@ func copies(name, kind string, age time.Duration, does string) fault {
 			if w.opts.Duration > longRun && older > 0 {
 				older = 10 * time.Minute
 			}
-			if wait := older + 5*time.Second - time.Since(w.began); wait > 0 {
+			if wait := older + 5*time.Second - time.Since(w.topicsSince()); wait > 0 { // a wiped broker has nothing old
 				pause(ctx, wait)
 			}
 			client, err := w.kafkaClient()

@@ -79,6 +79,7 @@ type world struct {
 	closers    []func()
 	phase      string
 	began      time.Time
+	wiped      time.Time // the broker, last
 }
 
 // hurt is a time in which something was broken.
