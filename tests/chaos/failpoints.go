@@ -113,7 +113,8 @@ func failpointsToKill() []site {
 		failpoint.GatewayBefore:      {messages.APIGateway},
 		failpoint.GatewayAfter:       {messages.APIGateway},
 		failpoint.BeforeTransaction:  writers,
-		failpoint.AfterInbox:         writers,
+		failpoint.AfterInbox:         messages.Consumers, // a request has no inbox row
+		failpoint.MidFlush:           writers,
 		failpoint.BeforeCommit:       writers,
 		failpoint.AfterCommit:        writers,
 		failpoint.AfterIntent:        {messages.PaymentService, messages.NotificationService},
