@@ -211,7 +211,14 @@ func readShell(path string) (map[string]string, error) {
 	return values, lines.Err()
 }
 
-const diskMegabytes = 400
+// diskMegabytes is more than a run needs and little enough to be filled: what a long one writes in half
+// an hour would fill the disk of a short one by itself.
+func diskMegabytes(d time.Duration) int64 {
+	if d < longRun {
+		return 400
+	}
+	return 400 + int64(d.Minutes())*60
+}
 
 // smallDisk puts the data folder on a small image, so that it can be filled.
 func (w *world) smallDisk(ctx context.Context) error {
@@ -223,7 +230,7 @@ func (w *world) smallDisk(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(f.Truncate(diskMegabytes<<20), f.Close()); err != nil {
+	if err := errors.Join(f.Truncate(diskMegabytes(w.opts.Duration)<<20), f.Close()); err != nil {
 		return err
 	}
 	for _, args := range [][]string{{"mkfs.ext4", "-q", image}, {"mount", "-o", "loop", image, w.data}} {
