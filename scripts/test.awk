@@ -1,5 +1,6 @@
 # Reads `go test -json`. Shows a line a package and all output of what failed; appends to the file
-# `tally` a line a test: outcome (pass, fail, skip), package, name. Ends with 1 when anything failed.
+# `tally` a line a test: outcome (pass, fail, skip), package, name; and to the file `reasons` what failed
+# tests complained of, a line each. Ends with 1 when anything failed.
 
 # A quote inside a JSON string is escaped, so the first match is the field itself.
 function field(name) {
@@ -17,6 +18,17 @@ function plain(text) {
 	gsub(/\\u0026/, "\\&", text)
 	gsub(/\001/, "\\", text)
 	return text
+}
+
+# complaints gives the first lines of a test's output that it wrote by t.Error and its like.
+function complaints(text,   lines, n, i, found, all) {
+	n = split(text, lines, "\n")
+	for (i = 1; i <= n && found < 5; i++)
+		if (lines[i] ~ /^ *[a-z0-9_]+\.go:[0-9]+: / && lines[i] !~ /logged last:$/) {
+			all = all "  " substr(lines[i], 1, 400) "\n"
+			found++
+		}
+	return all
 }
 
 !/^\{/ { print; next }
@@ -37,6 +49,8 @@ action == "output" {
 }
 
 action == "fail" { printf "%s", held[key]; failures[package]++; failed = 1 }
+
+action == "fail" && test != "" { printf "%s %s\n%s", package, plain(test), complaints(held[key]) >> reasons }
 
 # A package that did not build, or died outside its tests, is one failure of its own.
 action == "fail" && test == "" && failures[package] == 1 { print "fail", package, "(package)" >> tally }

@@ -10,6 +10,7 @@ import (
 
 	"millrace/adapters/failpoint"
 	"millrace/app/messages"
+	"millrace/tests/freeport"
 )
 
 const (
@@ -132,7 +133,7 @@ func rebalanceStorm() fault {
 			var joined atomic.Int32
 			for n := range 3 {
 				for i, service := range []string{messages.PaymentService, messages.Orchestrator} {
-					port := freeBlock(1)
+					port := freeport.Block(1)
 					p := w.newProcess(service+"-second", w.binary, append(w.settings[:len(w.settings):len(w.settings)], "PORT="+strconv.Itoa(port)), "serve", service)
 					if err := p.start(); err != nil {
 						return blow{}, err

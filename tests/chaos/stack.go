@@ -20,11 +20,12 @@ import (
 
 	"millrace/adapters/sqldb"
 	"millrace/migrations"
+	"millrace/tests/freeport"
 )
 
 // start brings the system up.
 func (w *world) start(ctx context.Context) error {
-	w.base = freeBlock(10)
+	w.base = freeport.Block(10)
 	if err := w.startParties(ctx); err != nil {
 		return err
 	}
@@ -144,16 +145,16 @@ func (w *world) startReal(ctx context.Context) error {
 	if err := w.startServers(ctx); err != nil {
 		return err
 	}
-	ports := freePorts(2)
-	if err := errors.Join(w.link("postgres", ports[0], w.servers.postgres.Host), w.link("redis", ports[1], w.servers.redis)); err != nil {
+	base := freeport.Block(2)
+	if err := errors.Join(w.link("postgres", base, w.servers.postgres.Host), w.link("redis", base+1, w.servers.redis)); err != nil {
 		return err
 	}
 	user, database := w.servers.postgres.User, strings.TrimPrefix(w.servers.postgres.Path, "/")
 	password, _ := user.Password()
 	w.settings = append(w.settings,
-		"POSTGRES_HOST="+loopback, "POSTGRES_PORT="+strconv.Itoa(ports[0]), "POSTGRES_DB="+database,
+		"POSTGRES_HOST="+loopback, "POSTGRES_PORT="+strconv.Itoa(base), "POSTGRES_DB="+database,
 		"POSTGRES_USER="+user.Username(), "POSTGRES_PASSWORD="+password, "POSTGRES_SSLMODE=disable",
-		"KAFKA_BROKERS="+w.kafka, "REDIS_HOST="+loopback, "REDIS_PORT="+strconv.Itoa(ports[1]),
+		"KAFKA_BROKERS="+w.kafka, "REDIS_HOST="+loopback, "REDIS_PORT="+strconv.Itoa(base+1),
 		"ORDER_SERVICE_URL=http://"+at(w.base+1), "INVENTORY_SERVICE_URL=http://"+at(w.base+3))
 	for _, verb := range [][]string{{"migrate", "up"}, {"seed"}} {
 		if _, err := w.millrace(ctx, verb...); err != nil {

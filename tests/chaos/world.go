@@ -22,6 +22,7 @@ import (
 
 	"millrace/adapters/sqldb"
 	"millrace/app/messages"
+	"millrace/tests/freeport"
 )
 
 const loopback = "127.0.0.1"
@@ -180,8 +181,8 @@ func (w *world) strike(p *process, s syscall.Signal) error {
 // startParties starts those who deal with the system: provider, mail server and the links to them.
 // The load client comes later.
 func (w *world) startParties(ctx context.Context) error {
-	ports := freePorts(6)
-	psp, sink, door := ports[0], ports[1], ports[2]
+	base := freeport.Block(6)
+	psp, sink, door := base, base+1, base+2
 	provider := w.newProcess("provider", w.binary, nil, "psp", "--listen", at(psp), "--data", filepath.Join(w.dir, "psp"))
 	self, err := os.Executable()
 	if err != nil {
@@ -201,16 +202,16 @@ func (w *world) startParties(ctx context.Context) error {
 	if w.mischief, err = newMischief(ctx, at(door), "http://"+at(psp)); err != nil {
 		return err
 	}
-	if err := w.link("provider", ports[3], at(door)); err != nil {
+	if err := w.link("provider", base+3, at(door)); err != nil {
 		return err
 	}
-	if err := w.link("mail", ports[4], at(sink)); err != nil {
+	if err := w.link("mail", base+4, at(sink)); err != nil {
 		return err
 	}
 	patience := w.opts.sagaTimeout().String()
 	w.settings = append(w.settings, "PAYMENT_TIMEOUT="+patience, "INVENTORY_TIMEOUT="+patience, "PSP_TIMEOUT=1s", "LOG_LEVEL=warn",
-		"FAILPOINTS="+w.points.dir, "PSP_URL=http://"+at(ports[3]),
-		"SMTP_HOST="+loopback, "SMTP_PORT="+strconv.Itoa(ports[4]))
+		"FAILPOINTS="+w.points.dir, "PSP_URL=http://"+at(base+3),
+		"SMTP_HOST="+loopback, "SMTP_PORT="+strconv.Itoa(base+4))
 	return nil
 }
 
@@ -336,35 +337,6 @@ func (w *world) run(ctx context.Context, args ...string) (string, error) {
 }
 
 func open(port int) bool { return answers(at(port)) }
-
-// freePorts finds ports below the range that outgoing connections use, so that a server that was
-// ended finds its own free again.
-func freePorts(n int) []int {
-	var found []int
-	for len(found) < n {
-		if port := freeBlock(1); !slices.Contains(found, port) {
-			found = append(found, port)
-		}
-	}
-	return found
-}
-
-// freeBlock finds so many free ports in a row.
-func freeBlock(n int) int {
-	for {
-		base := 10_000 + 10*rand.IntN(1000)
-		free := true
-		for port := base; port < base+n && free; port++ {
-			l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", at(port))
-			if free = err == nil; free {
-				_ = l.Close()
-			}
-		}
-		if free {
-			return base
-		}
-	}
-}
 
 // answers says whether anybody takes connections at an address.
 func answers(address string) bool {

@@ -195,7 +195,8 @@ func unknownTypes(t *testing.T, s *stack) {
 	}
 }
 
-// metric is the sum of a counter over all its labels; 0 where it is not shown yet.
+// metric is the sum of a counter over all its labels, or with name{label="value"} that of one series;
+// 0 where it is not shown yet.
 func (s *stack) metric(t *testing.T, port int, name string) int {
 	t.Helper()
 	res, err := s.http.Get(s.url(port, "/metrics"))
@@ -210,7 +211,7 @@ func (s *stack) metric(t *testing.T, port int, name string) int {
 	sum := 0.0
 	for line := range strings.Lines(string(text)) {
 		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if bare, _, _ := strings.Cut(series, "{"); bare == name {
+		if bare, _, _ := strings.Cut(series, "{"); bare == name || series == name {
 			n, err := strconv.ParseFloat(value, 64)
 			if err != nil {
 				t.Fatalf("%s: %v", line, err)

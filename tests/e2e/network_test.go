@@ -2,45 +2,24 @@ package e2e
 
 import (
 	"io"
-	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"millrace/tests/freeport"
 )
 
 const loopback = "127.0.0.1"
 
 func at(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }
 
-// given are the blocks that freeBlock gave out.
-var given sync.Map
-
-// freeBlock finds ten free ports in a row, the layout of `millrace up`. They lie below the range
-// that outgoing connections use, so that a server that was ended finds its own free again.
+// freeBlock finds ten free ports in a row, the layout of `millrace up`.
 func freeBlock(t *testing.T) int {
 	t.Helper()
-	for range 200 {
-		base := 10_000 + 10*rand.IntN(1000)
-		if _, taken := given.LoadOrStore(base, true); !taken && allFree(base, 10) {
-			return base
-		}
-	}
-	t.Fatal("there are no ten free ports in a row")
-	return 0
-}
-
-func allFree(base, n int) bool {
-	for port := base; port < base+n; port++ {
-		l, err := net.Listen("tcp", at(port))
-		if err != nil {
-			return false
-		}
-		_ = l.Close()
-	}
-	return true
+	return freeport.Block(10)
 }
 
 // gate is a door in front of a server: while it is shut, connections through it are broken and
