@@ -1,11 +1,6 @@
 package sqlstore
 
-import (
-	"encoding/json"
-	"errors"
-
-	"millrace/adapters/sqldb"
-)
+import "errors"
 
 // loader reads rows of one kind by key, locked until the end of the transaction, for all members
 // of a batch at once. Keys of rows that do not exist are missing in what read gives.
@@ -85,23 +80,9 @@ func (k *known[K, R]) gather(b *batch) error {
 	return nil
 }
 
-// among is the condition that a text column is in a set, which is one parameter of any size: so
-// the statement's text is always the same.
-func (b *batch) among(column string) string {
-	if b.core.DB.Dialect == sqldb.SQLite {
-		return column + " IN (SELECT value FROM json_each(?))"
-	}
-	return column + " = ANY(?::text[])"
-}
+func (b *batch) among(column string) string { return among(b.core.DB.Dialect, column) }
 
-// set is the parameter for among.
-func (b *batch) set(keys []string) any {
-	if b.core.DB.Dialect == sqldb.Postgres {
-		return keys
-	}
-	text, _ := json.Marshal(keys) // strings can always be written
-	return string(text)
-}
+func (b *batch) set(keys []string) any { return set(b.core.DB.Dialect, keys) }
 
 // rows runs a SELECT of the transaction.
 func (b *batch) rows(dest any, query string, args ...any) error {

@@ -2,10 +2,8 @@ package sqlstore
 
 import (
 	"context"
-	"fmt"
 	"time"
 
-	"millrace/adapters/sqldb"
 	app "millrace/app/notification"
 	"millrace/domain/intent"
 )
@@ -19,13 +17,17 @@ var (
 
 // Notifications is the notification service's state.
 type Notifications struct {
-	core    *Core
-	intents *Intents
+	core      *Core
+	intents   *Intents
+	notices   lookup[string, app.Notice]
+	addresses lookup[string, string]
 }
 
 // NewNotifications makes the store.
 func NewNotifications(core *Core, intents *Intents) *Notifications {
-	return &Notifications{core, intents}
+	s := &Notifications{core: core, intents: intents}
+	s.notices.read, s.addresses.read = s.readNotices, s.readAddresses
+	return s
 }
 
 // Do runs fn in one transaction; see app/notification.Work.
@@ -35,7 +37,16 @@ func (s *Notifications) Do(ctx context.Context, fn func(app.Tx) error) error {
 
 // Notice reads one notice.
 func (s *Notifications) Notice(ctx context.Context, orderID string) (app.Notice, error) {
-	var rows []struct {
+	notice, found, err := s.notices.get(ctx, orderID)
+	if err == nil && !found {
+		err = notFound("notice", orderID)
+	}
+	return notice, err
+}
+
+func (s *Notifications) readNotices(ctx context.Context, orderIDs []string) (map[string]app.Notice, error) {
+	type record struct {
+		OrderID  string    `db:"order_id"`
 		UserID   string    `db:"user_id"`
 		Status   string    `db:"status"`
 		Total    int64     `db:"total"`
@@ -43,31 +54,32 @@ func (s *Notifications) Notice(ctx context.Context, orderID string) (app.Notice,
 		Reason   string    `db:"reason"`
 		At       time.Time `db:"created_at"`
 	}
-	db := s.core.DB.Read
-	const query = "SELECT user_id, status, total, currency, reason, created_at FROM notices WHERE order_id = ?"
-	if err := db.SelectContext(ctx, &rows, db.Rebind(query), orderID); err != nil {
-		return app.Notice{}, fmt.Errorf("read notice: %w", sqldb.Classify(err))
+	const columns = "SELECT order_id, user_id, status, total, currency, reason, created_at FROM notices"
+	rows, err := lookUp[record](ctx, s.core.DB, columns, "order_id", orderIDs)
+	found := make(map[string]app.Notice, len(rows))
+	for _, r := range rows {
+		found[r.OrderID] = app.Notice(r)
 	}
-	if len(rows) == 0 {
-		return app.Notice{}, notFound("notice", orderID)
-	}
-	r := rows[0]
-	return app.Notice{
-		OrderID: orderID, UserID: r.UserID, Status: r.Status, Total: r.Total, Currency: r.Currency, Reason: r.Reason, At: r.At,
-	}, nil
+	return found, err
 }
 
 // Address gives a customer's address, or "".
 func (s *Notifications) Address(ctx context.Context, userID string) (string, error) {
-	var found []string
-	db := s.core.DB.Read
-	if err := db.SelectContext(ctx, &found, db.Rebind("SELECT email FROM customers WHERE user_id = ?"), userID); err != nil {
-		return "", fmt.Errorf("read address: %w", sqldb.Classify(err))
+	address, _, err := s.addresses.get(ctx, userID)
+	return address, err
+}
+
+func (s *Notifications) readAddresses(ctx context.Context, userIDs []string) (map[string]string, error) {
+	type record struct {
+		UserID string `db:"user_id"`
+		Email  string `db:"email"`
 	}
-	if len(found) == 0 {
-		return "", nil
+	rows, err := lookUp[record](ctx, s.core.DB, "SELECT user_id, email FROM customers", "user_id", userIDs)
+	found := make(map[string]string, len(rows))
+	for _, r := range rows {
+		found[r.UserID] = r.Email
 	}
-	return found[0], nil
+	return found, err
 }
 
 type notificationTx struct {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"millrace/adapters/sqldb"
 	app "millrace/app/payment"
 	"millrace/domain/intent"
 	"millrace/domain/money"
@@ -30,10 +29,15 @@ const paymentColumns = "SELECT order_id, state, amount, currency, method, lines,
 type Payments struct {
 	core    *Core
 	intents *Intents
+	reads   lookup[string, paymentRecord]
 }
 
 // NewPayments makes the store.
-func NewPayments(core *Core, intents *Intents) *Payments { return &Payments{core, intents} }
+func NewPayments(core *Core, intents *Intents) *Payments {
+	s := &Payments{core: core, intents: intents}
+	s.reads.read = s.readAll
+	return s
+}
 
 // Do runs fn in one transaction; see app/payment.Work.
 func (s *Payments) Do(ctx context.Context, fn func(app.Tx) error) error {
@@ -42,15 +46,19 @@ func (s *Payments) Do(ctx context.Context, fn func(app.Tx) error) error {
 
 // Payment reads one payment outside of any transaction.
 func (s *Payments) Payment(ctx context.Context, orderID string) (*payment.Payment, error) {
-	var rows []paymentRecord
-	db := s.core.DB.Read
-	if err := db.SelectContext(ctx, &rows, db.Rebind(paymentColumns+" WHERE order_id = ?"), orderID); err != nil {
-		return nil, fmt.Errorf("read payment: %w", sqldb.Classify(err))
+	row, found, err := s.reads.get(ctx, orderID)
+	if err != nil {
+		return nil, err
 	}
-	if len(rows) == 0 {
+	if !found {
 		return nil, notFound("payment", orderID)
 	}
-	return rows[0].restore()
+	return row.restore()
+}
+
+func (s *Payments) readAll(ctx context.Context, orderIDs []string) (map[string]paymentRecord, error) {
+	rows, err := lookUp[paymentRecord](ctx, s.core.DB, paymentColumns, "order_id", orderIDs)
+	return paymentsByOrder(rows), err
 }
 
 type paymentTx struct {
@@ -78,11 +86,15 @@ func readPayments(b *batch, orderIDs []string) (map[string]paymentRecord, error)
 	if err := b.rows(&rows, query, b.set(orderIDs)); err != nil {
 		return nil, fmt.Errorf("read payments: %w", err)
 	}
+	return paymentsByOrder(rows), nil
+}
+
+func paymentsByOrder(rows []paymentRecord) map[string]paymentRecord {
 	found := make(map[string]paymentRecord, len(rows))
 	for _, r := range rows {
 		found[r.OrderID] = r
 	}
-	return found, nil
+	return found
 }
 
 // Keep stages a change of a payment that was there, by this transaction's reading or by a unit

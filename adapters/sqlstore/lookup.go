@@ -1,0 +1,119 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"millrace/adapters/sqldb"
+)
+
+// lookupTime is how long one query for many may take. Each caller's own deadline holds as well.
+const lookupTime = 10 * time.Second
+
+// lookup reads single rows outside of any transaction, for many callers at once: those who ask while a
+// query is under way are answered by the next one together. Nobody waits for company.
+type lookup[K comparable, R any] struct {
+	read func(ctx context.Context, keys []K) (map[K]R, error)
+
+	mu      sync.Mutex
+	waiting []*question[K, R]
+	running bool
+}
+
+// question is what one caller asks.
+type question[K comparable, R any] struct {
+	ctx  context.Context
+	key  K
+	done chan struct{}
+
+	// Written before done is closed.
+	row   R
+	found bool
+	err   error
+}
+
+// get gives one row as it is after the call began, and whether there is one.
+func (l *lookup[K, R]) get(ctx context.Context, key K) (R, bool, error) {
+	q := &question[K, R]{ctx: ctx, key: key, done: make(chan struct{})}
+	l.mu.Lock()
+	l.waiting = append(l.waiting, q)
+	start := !l.running
+	l.running = true
+	l.mu.Unlock()
+	if start {
+		go l.run()
+	}
+	select {
+	case <-q.done:
+		return q.row, q.found, q.err
+	case <-ctx.Done():
+		var none R
+		return none, false, ctx.Err()
+	}
+}
+
+func (l *lookup[K, R]) run() {
+	for {
+		l.mu.Lock()
+		asked := l.waiting
+		l.waiting = nil
+		l.running = len(asked) > 0
+		l.mu.Unlock()
+		if len(asked) == 0 {
+			return
+		}
+		l.answer(asked)
+	}
+}
+
+// answer reads what is asked for. The first caller's trace has the query, but not its end: the
+// others need the answer too.
+func (l *lookup[K, R]) answer(asked []*question[K, R]) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(asked[0].ctx), lookupTime)
+	defer cancel()
+	keys := make([]K, 0, len(asked))
+	seen := make(map[K]bool, len(asked))
+	for _, q := range asked {
+		if !seen[q.key] {
+			seen[q.key] = true
+			keys = append(keys, q.key)
+		}
+	}
+	rows, err := l.read(ctx, keys)
+	for _, q := range asked {
+		q.err = err
+		q.row, q.found = rows[q.key]
+		close(q.done)
+	}
+}
+
+// lookUp runs the query of a lookup: its columns and table, and then the rows whose column is one of keys.
+func lookUp[R any](ctx context.Context, db *sqldb.DB, columns, column string, keys []string) ([]R, error) {
+	var rows []R
+	query := db.Read.Rebind(columns + " WHERE " + among(db.Dialect, column))
+	if err := db.Read.SelectContext(ctx, &rows, query, set(db.Dialect, keys)); err != nil {
+		return nil, fmt.Errorf("read by %s: %w", column, sqldb.Classify(err))
+	}
+	return rows, nil
+}
+
+// among is the condition that a text column is in a set, which is one parameter of any size: so
+// the statement's text is always the same.
+func among(d sqldb.Dialect, column string) string {
+	if d == sqldb.SQLite {
+		return column + " IN (SELECT value FROM json_each(?))"
+	}
+	return column + " = ANY(?::text[])"
+}
+
+// set is the parameter for among.
+func set(d sqldb.Dialect, keys []string) any {
+	if d == sqldb.Postgres {
+		return keys
+	}
+	text, _ := json.Marshal(keys) // strings can always be written
+	return string(text)
+}
