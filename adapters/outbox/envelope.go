@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"time"
 )
@@ -12,31 +11,43 @@ type row struct {
 	aggregate string
 	topic     string
 	id        string
-	envelope  []byte
+	headers   string // as they are stored
+	payload   []byte
 	createdAt time.Time
 	attempts  int // failed ones
 }
 
-// envelope writes what Watermill's forwarder expects to read: the message, and where it goes. The
-// forwarder's own publisher would decode the headers only to encode them again; here they go in
-// as they are stored. When they are not what they should be, the forwarder cannot read the result.
-func envelope(topic, id, headers string, payload []byte) []byte {
-	b := make([]byte, 0, 80+len(topic)+len(id)+len(headers)+base64.StdEncoding.EncodedLen(len(payload)))
+// envelope is what Watermill's forwarder reads of a row: where it goes. What goes there travels beside
+// it, in the message's context: inside it would be written as base64 in JSON only to be read back by
+// the same process, for an eighth of the time that a service spends on a message.
+func (r *row) envelope() []byte {
+	b := make([]byte, 0, 40+len(r.topic)+len(r.id))
 	b = append(b, `{"destination_topic":`...)
-	b = appendString(b, topic)
+	b = appendString(b, r.topic)
 	b = append(b, `,"uuid":`...)
-	b = appendString(b, id)
-	b = append(b, `,"payload":"`...)
-	b = base64.StdEncoding.AppendEncode(b, payload)
-	b = append(b, `","metadata":`...)
-	b = append(b, headers...)
+	b = appendString(b, r.id)
 	return append(b, '}')
 }
 
 func appendString(b []byte, s string) []byte {
+	if plain(s) {
+		b = append(b, '"')
+		b = append(b, s...)
+		return append(b, '"')
+	}
 	quoted, err := json.Marshal(s)
 	if err != nil { // which a string never gives
 		return append(b, `""`...)
 	}
 	return append(b, quoted...)
+}
+
+// plain says whether JSON writes a string as it is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return false
+		}
+	}
+	return true
 }

@@ -127,7 +127,7 @@ func (l *loop) outlet() (chan<- *message.Message, *message.Message) {
 			return nil, nil
 		}
 		l.sending = &delivery{row: r, open: l.open}
-		l.next = message.NewMessageWithContext(context.WithValue(l.send, deliveryKey{}, l.sending), r.id, r.envelope)
+		l.next = message.NewMessageWithContext(context.WithValue(l.send, deliveryKey{}, l.sending), r.id, r.envelope())
 	}
 	return l.out, l.next
 }
@@ -139,16 +139,16 @@ func (l *loop) handedOut() {
 	l.next, l.sending = nil, nil
 }
 
-const unreadable = "the stored row is not a message: its headers are not a JSON object of strings"
+const nowhere = "the stored row is not a message: it has no topic"
 
-// watch waits for the message's fate. A message that the forwarder could not read stays unreadable.
+// watch waits for the message's fate. A message that the forwarder could not read stays so.
 func (l *loop) watch(msg *message.Message, d *delivery) {
 	select {
 	case <-msg.Acked():
 		d.acked = true
 	case <-msg.Nacked():
 		if !d.reached {
-			_ = l.bury(l.send, d, unreadable) // when the database is away, it is tried again with the same end
+			_ = l.bury(l.send, d, nowhere) // when the database is away, it is tried again with the same end
 		}
 	}
 	l.settled <- d

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -51,7 +50,8 @@ func NewWriter(dialect sqldb.Dialect, logger *slog.Logger) *Writer {
 // changes no record.
 func (w *Writer) Append(ctx context.Context, tx *sqlx.Tx, records []Record) error {
 	msgs := make([]*message.Message, len(records))
-	for i, r := range records {
+	for i := range records {
+		r := &records[i]
 		if r.ID == "" || r.AggregateID == "" || r.EventType == "" || r.Topic == "" || r.CreatedAt.IsZero() {
 			return ErrIncomplete.Because(fmt.Errorf("record %d of %d: %s %q for %q on %q", i+1, len(records), r.EventType, r.ID, r.AggregateID, r.Topic))
 		}
@@ -71,22 +71,12 @@ func (w *Writer) Append(ctx context.Context, tx *sqlx.Tx, records []Record) erro
 	return nil
 }
 
-// Metadata entries by which a message tells the schema its columns. They are not stored.
-const (
-	columnAggregate = "outbox.aggregate_id"
-	columnType      = "outbox.event_type"
-	columnTopic     = "outbox.topic"
-	columnCreated   = "outbox.created_at"
-)
+// recordKey finds a message's record in its context: the schema writes columns that a Watermill
+// message does not have.
+type recordKey struct{}
 
-func (r Record) message(ctx context.Context) *message.Message {
-	msg := message.NewMessageWithContext(ctx, r.ID, r.Payload)
-	maps.Copy(msg.Metadata, r.Headers)
-	msg.Metadata[columnAggregate] = r.AggregateID
-	msg.Metadata[columnType] = r.EventType
-	msg.Metadata[columnTopic] = r.Topic
-	msg.Metadata[columnCreated] = r.CreatedAt.UTC().Format(time.RFC3339Nano)
-	return msg
+func (r *Record) message(ctx context.Context) *message.Message {
+	return message.NewMessageWithContext(context.WithValue(ctx, recordKey{}, r), r.ID, r.Payload)
 }
 
 // watermillLog gives Watermill our log. What it calls info is its own bookkeeping, and what it

@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -39,8 +38,8 @@ func (s schema) perStatement() int {
 	return maxParameters / columns
 }
 
-// InsertQuery writes the messages with one statement. A message's topic and other columns are in
-// its metadata, so that one call serves all topics; the topic of the call is not used.
+// InsertQuery writes the messages with one statement. A message's record is in its context, so that
+// one call serves all topics; the topic of the call is not used.
 func (s schema) InsertQuery(params wsql.InsertQueryParams) (wsql.Query, error) {
 	rows := make([]entry, len(params.Msgs))
 	for i, msg := range params.Msgs {
@@ -68,31 +67,18 @@ type entry struct {
 }
 
 func entryOf(msg *message.Message) (entry, error) {
+	r, ok := msg.Context().Value(recordKey{}).(*Record)
+	if !ok {
+		return entry{}, errNoRecord
+	}
 	e := entry{
-		id:        msg.UUID,
-		aggregate: msg.Metadata[columnAggregate],
-		eventType: msg.Metadata[columnType],
-		topic:     msg.Metadata[columnTopic],
-		payload:   msg.Payload,
+		id: r.ID, aggregate: r.AggregateID, eventType: r.EventType, topic: r.Topic, payload: r.Payload,
+		headers: formatHeaders(r.Headers), createdAt: r.CreatedAt.UTC(),
 	}
 	if e.payload == nil {
 		e.payload = []byte{} // the column holds no NULL
 	}
-	var err error
-	if e.createdAt, err = time.Parse(time.RFC3339Nano, msg.Metadata[columnCreated]); err != nil {
-		return entry{}, fmt.Errorf("time of creation: %w", err)
-	}
-	headers := make(map[string]string, len(msg.Metadata))
-	for name, value := range msg.Metadata {
-		switch name {
-		case columnAggregate, columnType, columnTopic, columnCreated:
-		default:
-			headers[name] = value
-		}
-	}
-	text, err := json.Marshal(headers)
-	e.headers = string(text)
-	return e, err
+	return e, nil
 }
 
 func byColumn(rows []entry) []any {
@@ -109,7 +95,10 @@ func byColumn(rows []entry) []any {
 	return []any{ids, aggregates, types, payloads, headers, topics, created}
 }
 
-var errWriteOnly = errors.New("this schema is for publishing only")
+var (
+	errNoRecord  = errors.New("it is not a record of the outbox")
+	errWriteOnly = errors.New("this schema is for publishing only")
+)
 
 // SelectQuery fails: the relay reads the table itself.
 func (schema) SelectQuery(wsql.SelectQueryParams) (wsql.Query, error) {

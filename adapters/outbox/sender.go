@@ -71,13 +71,21 @@ func (s *sender) Publish(topic string, msgs ...*message.Message) error {
 // Close leaves the publisher below open: it belongs to whoever made it.
 func (s *sender) Close() error { return nil }
 
+const unreadable = "the stored row is not a message: its headers are not a JSON object of strings"
+
+// send sends the row that the forwarder's message stands for.
 func (s *sender) send(topic string, msg *message.Message, d *delivery) error {
 	d.reached = true
+	headers, err := parseHeaders(d.row.headers)
+	if err != nil || headers == nil {
+		return s.bury(msg.Context(), d, unreadable)
+	}
+	msg.Payload, msg.Metadata = d.row.payload, headers
 	if !s.knownTopic(topic) {
 		return s.bury(msg.Context(), d, fmt.Sprintf("the topic %.100q is not one of ours", topic))
 	}
 	failpoint.Hit(failpoint.RelayBeforePublish, s.table.db.Name)
-	err := s.traced(topic, msg, d)
+	err = s.traced(topic, msg, d)
 	switch {
 	case err == nil:
 		failpoint.Hit(failpoint.RelayAfterAnswer, s.table.db.Name)

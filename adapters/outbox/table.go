@@ -33,15 +33,10 @@ func (t table) pending(ctx context.Context, from int64, held []int64, limit int)
 	defer func() { _ = found.Close() }()
 	var rows []*row
 	for found.Next() {
-		var (
-			r       row
-			headers string
-			payload []byte
-		)
-		if err := found.Scan(&r.seq, &r.id, &r.aggregate, &r.topic, &payload, &headers, &r.createdAt); err != nil {
+		var r row
+		if err := found.Scan(&r.seq, &r.id, &r.aggregate, &r.topic, &r.payload, &r.headers, &r.createdAt); err != nil {
 			return nil, err
 		}
-		r.envelope = envelope(r.topic, r.id, headers, payload)
 		rows = append(rows, &r)
 	}
 	return rows, found.Err()
