@@ -17,6 +17,12 @@ var textSource string
 //go:embed letters/completed.html
 var htmlSource string
 
+// The letters are part of the program: one that cannot be read is found before anything starts.
+var (
+	plainLetter = texttemplate.Must(texttemplate.New("text").Parse(textSource))
+	richLetter  = htmltemplate.Must(htmltemplate.New("html").Parse(htmlSource))
+)
+
 // letter is what the templates see.
 type letter struct {
 	OrderID string
@@ -28,19 +34,11 @@ type letter struct {
 // Write makes the letter of a notice. The same notice gives the same letter, Message-ID included.
 func Write(n Notice, to string) (Mail, error) {
 	l := letter{OrderID: n.OrderID, Outcome: outcome(n.Status), Why: why(n.Reason), Total: amount(n.Total, n.Currency)}
-	text, err := texttemplate.New("text").Parse(textSource)
-	if err != nil {
-		return Mail{}, fmt.Errorf("parse the text letter: %w", err)
-	}
-	html, err := htmltemplate.New("html").Parse(htmlSource)
-	if err != nil {
-		return Mail{}, fmt.Errorf("parse the HTML letter: %w", err)
-	}
 	var plain, rich bytes.Buffer
-	if err := text.Execute(&plain, l); err != nil {
+	if err := plainLetter.Execute(&plain, l); err != nil {
 		return Mail{}, fmt.Errorf("write the text letter: %w", err)
 	}
-	if err := html.Execute(&rich, l); err != nil {
+	if err := richLetter.Execute(&rich, l); err != nil {
 		return Mail{}, fmt.Errorf("write the HTML letter: %w", err)
 	}
 	return Mail{

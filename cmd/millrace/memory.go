@@ -11,7 +11,7 @@ import (
 const (
 	embeddedMemory = 160 << 20 // all services and servers in one process, beside a developer's other programs
 	serviceMemory  = 200 << 20
-	garbagePercent = 400
+	garbagePercent = 1000
 )
 
 func tuneMemory(limit int64) {

@@ -44,6 +44,7 @@ func NewRouter(config Config, service Service) (*message.Router, error) {
 	if err != nil {
 		return nil, fmt.Errorf("router of %s: %w", service.Name, err)
 	}
+	router.AddMiddleware(roomy) // outermost: before anything lies on the stack
 	router.AddMiddleware(policy...)
 	for _, g := range groups {
 		c.groups[g.Name] = g
