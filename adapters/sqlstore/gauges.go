@@ -18,7 +18,7 @@ func (s *Sagas) OpenSagas(ctx context.Context, stuckAfter time.Duration) (open, 
 	}
 	db := s.core.DB.Read
 	query := `SELECT step, count(*) AS open, sum(CASE WHEN entered_at < ` + s.core.DB.Dialect.NowPlus("?") + ` THEN 1 ELSE 0 END) AS stuck
-		FROM sagas WHERE step NOT IN ('confirmed', 'failed', 'cancelled') GROUP BY step`
+		FROM sagas WHERE NOT ended GROUP BY step`
 	if err := db.SelectContext(ctx, &rows, db.Rebind(query), -stuckAfter.Microseconds()); err != nil {
 		return nil, nil, fmt.Errorf("count sagas: %w", sqldb.Classify(err))
 	}

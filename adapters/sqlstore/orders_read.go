@@ -133,7 +133,12 @@ func (s *Orders) List(ctx context.Context, f app.Filter) ([]*order.Order, bool, 
 		args = append(args, value)
 	}
 	if f.Status != (order.Status{}) {
-		restrict("status = ?", f.Status.String())
+		if f.Status.Terminal() {
+			restrict("ended = ?", f.Status.String()) // which is indexed; the open ones are few
+		} else {
+			where = append(where, "ended IS NULL")
+			restrict("status = ?", f.Status.String())
+		}
 	}
 	if f.UserID != "" {
 		restrict("user_id = ?", f.UserID)
