@@ -3,8 +3,8 @@ package kafkabus
 import "github.com/ThreeDotsLabs/watermill/message"
 
 const (
-	windowLimit   = 256     // messages of one partition in hand at most
-	windowBacklog = 1024    // and those that wait for their turn, before fetching pauses
+	windowLimit   = 64      // messages of one partition in hand at most
+	windowBacklog = 256     // and those that wait for their turn, before fetching pauses
 	windowBytes   = 8 << 20 // of both together, before fetching pauses
 	windowAhead   = 1 << 16 // records from the first that is not acknowledged to the last, before fetching pauses
 )

@@ -14,7 +14,7 @@ import (
 // what is acknowledged is not read again by the next member.
 const closeGrace = 2 * time.Second
 
-// Windowed reads topics as a member of a consumer group, as Subscriber does, with up to 256
+// Windowed reads topics as a member of a consumer group, as Subscriber does, with up to 64
 // messages of a partition in hand. Messages with the same key come one at a time, in their order;
 // those with different keys come side by side, and one that is slow or refused holds up its own key
 // alone. Records without a key are each a key of their own.

@@ -41,7 +41,7 @@ type Observer interface {
 // IntentOptions are the bounds of Intents. Zero values stand for the defaults.
 type IntentOptions struct {
 	Concurrency int           // acts of one kind under way at once; 64
-	Queue       int           // intents of one kind that wait in memory; 4096
+	Queue       int           // intents of one kind that wait in memory, 300 bytes each; 65,536
 	Sweep       time.Duration // between two looks for intents that nobody handed over; 1 s
 	Deadline    time.Duration // for one act, and for one call to the store; 15 s, and below the lease
 	Grace       time.Duration // how long the end of Run waits for acts in hand; 5 s
@@ -80,7 +80,7 @@ type Intents struct {
 // NewIntents makes the loop; handlers says which kinds it carries out.
 func NewIntents(store Store, handlers map[intent.Kind]Handler, opts IntentOptions) *Intents {
 	opts.Concurrency = cmp.Or(opts.Concurrency, 64)
-	opts.Queue = cmp.Or(opts.Queue, 4096)
+	opts.Queue = cmp.Or(opts.Queue, 1<<16)
 	opts.Sweep = cmp.Or(opts.Sweep, time.Second)
 	opts.Deadline = cmp.Or(opts.Deadline, 15*time.Second)
 	opts.Grace = cmp.Or(opts.Grace, 5*time.Second)
