@@ -29,6 +29,7 @@ type ordering struct {
 	now      time.Time
 	nextID   string
 	failures int // of the next transactions
+	panics   int // instead of a failure
 	n        int
 }
 
@@ -69,6 +70,10 @@ func (o *ordering) Do(ctx context.Context, fn func(engine.Tx) error) error {
 	return o.sagas.Do(ctx, func(tx engine.Tx) error {
 		if err := fn(tx); err != nil {
 			return err
+		}
+		if o.panics > 0 {
+			o.panics--
+			panic(errUnlucky)
 		}
 		if o.failures > 0 {
 			o.failures--
