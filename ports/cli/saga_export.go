@@ -124,7 +124,7 @@ func openBundle(path string) (*Histories, error) {
 	if err != nil {
 		return nil, errors.Join(damaged(path, err), end())
 	}
-	return &Histories{Sagas: bundle.Header.Sagas, Entries: bundle.Header.Entries, All: bundle.Histories(), Close: end}, nil
+	return &Histories{Sagas: bundle.Header.Sagas, Entries: bundle.Header.Entries, Redacted: bundle.Header.Redacted, All: bundle.Histories(), Close: end}, nil
 }
 
 // unpacked opens a file that may be compressed, as the archives of the retention are (RFC 1952).
