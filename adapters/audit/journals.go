@@ -114,7 +114,8 @@ func (p *pass) ended(of *steps) {
 		f.broken(of.orderID, "the order is %s, and its journal was archived as that of one that has ended", of.status)
 	case of.archived > 0 && of.ends > 0:
 		f.broken(of.orderID, "OrderCompleted was sent again after its journal was archived")
-	case of.archived > 0: // the file has it
+	case of.archived > 0: // the file has what was sent
+		f.checked++
 	case terminal && of.ends == 1 && of.told != of.status:
 		f.broken(of.orderID, "the order is %s, OrderCompleted says %s", of.status, of.told)
 	case terminal && of.ends != 1, !terminal && of.ends != 0:

@@ -72,7 +72,7 @@ func (p *program) histories(ctx context.Context, c *cobra.Command, where Where, 
 		return nil, fmt.Errorf("saga %s: %w", c.Name(), err)
 	}
 	if h.Sagas == 0 {
-		return nil, errors.Join(WithCode(Damaged, fmt.Errorf("saga %s: the query chooses no saga that has begun: `millrace saga list` shows what there is", c.Name())), h.Close())
+		return nil, errors.Join(WithCode(Damaged, fmt.Errorf("saga %s: the query chooses no saga that has begun and whose journal is here: `millrace saga list` shows what there is, `millrace saga show` in which file an archived journal is", c.Name())), h.Close())
 	}
 	return h, nil
 }

@@ -221,10 +221,11 @@ func (e *Engine) journalFailure(ctx context.Context, m messages.Message, cause m
 	})
 }
 
-// worthAnEntry leaves out what says nothing about the saga: a database that is away, a shutdown.
+// worthAnEntry leaves out what says nothing about the saga: a database that is away or too slow, another
+// transaction that was in the way, a shutdown.
 func worthAnEntry(err error) bool {
 	return fault.KindOf(err) != fault.Unavailable && fault.KindOf(err) != fault.Conflict &&
-		!errors.Is(err, context.Canceled) && !errors.Is(err, ErrNoOrder)
+		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrNoOrder)
 }
 
 func completion(out []messages.Message) *messages.OrderCompleted {
