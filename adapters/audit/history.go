@@ -105,7 +105,7 @@ func chainOf(orderID string, file *audit.Archived, lines []journalRow, lastSeq i
 		before, hash = file.Entries, file.Hash
 	}
 	for i, line := range lines {
-		if line.Seq <= before {
+		if before > 0 && line.Seq <= before {
 			return broken(c, line.Seq, "it was archived, and stands there again")
 		}
 		if line.Seq != before+i+1 {

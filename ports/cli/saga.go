@@ -212,7 +212,7 @@ func (p *program) printWaiting(h story) {
 // words are a chapter's, without its number.
 func (c chapter) words() []cell {
 	return []cell{
-		word("%s", moment(c.At)), word("%s", c.Type), word("%s", c.By), word("%s", c.Outcome).in(outcomeColour(c.Outcome)), word("%s", c.stateWords()),
+		word("%s", moment(c.At)), word("%s", c.Type), word("%s", dash(c.By)), word("%s", c.Outcome).in(outcomeColour(c.Outcome)), word("%s", c.stateWords()),
 		word("%s", dash(c.sentWords())), word("%s", dash(c.timerWords())), word("%s", dash(c.changed())), word("%s", short(c.Error, 100)).in(red),
 	}
 }

@@ -22,7 +22,7 @@ type story struct {
 
 type chapter struct {
 	audit.Entry
-	By      string              `json:"by"`      // the service that sent the message, or timer
+	By      string              `json:"by"`      // the service that sent the message, or timer; empty for a message that is not known
 	Changes []replay.Difference `json:"changes"` // of the saga's state
 	Sent    []sending           `json:"sent"`
 }
@@ -55,9 +55,10 @@ var senders = map[string]string{
 	messages.OrderEvents: messages.OrderService, messages.PaymentEvents: messages.PaymentService, messages.InventoryEvents: messages.InventoryService,
 }
 
+// senderOf says who says such a message; nothing of one that this build does not know.
 func senderOf(kind string) string {
 	spec, known := messages.SpecOf(kind)
-	if !known {
+	if !known && strings.HasSuffix(kind, "TimedOut") {
 		return timer
 	}
 	return senders[spec.Topic]

@@ -102,7 +102,7 @@ func (p *program) tellNew(h audit.History, seen *int) (ended bool, err error) {
 
 // printLine is a chapter on a line of its own, in columns that fit the longest names there are.
 func (p *program) printLine(c chapter) {
-	fmt.Fprintf(p.Stdout, "%-3d %s  %-20s %-17s %s  %s", c.Seq, moment(c.At), c.Type, c.By, p.paint(p.Stdout, fmt.Sprintf("%-8s", c.Outcome), outcomeColour(c.Outcome)), c.stateWords())
+	fmt.Fprintf(p.Stdout, "%-3d %s  %-20s %-17s %s  %s", c.Seq, moment(c.At), c.Type, dash(c.By), p.paint(p.Stdout, fmt.Sprintf("%-8s", c.Outcome), outcomeColour(c.Outcome)), c.stateWords())
 	if len(c.Sent) > 0 {
 		fmt.Fprintf(p.Stdout, "  sends %s", c.sentTypes())
 	}

@@ -110,7 +110,7 @@ func Whole(h History) error {
 	}
 	for i, e := range h.Entries {
 		switch {
-		case e.Seq <= before:
+		case before > 0 && e.Seq <= before:
 			return &Damage{e.Seq, "it was archived, and stands there again"}
 		case e.Seq != before+i+1:
 			return &Damage{before + i + 1, "it is missing"}

@@ -114,17 +114,26 @@ type place struct {
 
 // due gives the next journals that may go.
 func (r *Retention) due(ctx context.Context, from place) ([]place, error) {
-	before := "(SELECT " + r.DB.Dialect.NowPlus("?") + ")"
-	query := `SELECT j.at, j.order_id FROM saga_journal j JOIN sagas s ON s.order_id = j.order_id
+	var due []place
+	age := -r.Age.Microseconds()
+	err := r.DB.Read.SelectContext(ctx, &due, r.DB.Rebind(dueQuery(r.DB.Dialect)), from.At.UTC(), from.OrderID, age, age, batch)
+	return due, sqldb.Classify(err)
+}
+
+// dueQuery walks along the beginnings of the journals that are still there. The clock is read in queries of
+// their own, or PostgreSQL would read it for every row and leave the index aside.
+func dueQuery(d sqldb.Dialect) string {
+	before := "(SELECT " + d.NowPlus("?") + ")"
+	return `SELECT j.at, j.order_id FROM saga_journal j JOIN sagas s ON s.order_id = j.order_id
 		WHERE j.seq = 1 AND (j.at, j.order_id) > (?, ?) AND j.at < ` + before + `
 			AND s.step IN ('confirmed', 'failed', 'cancelled') AND s.updated_at < ` + before + `
 			AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.order_id = j.order_id AND d.state IN ('waiting', 'parked', 'redriving'))
 		ORDER BY j.at, j.order_id LIMIT ?`
-	var due []place
-	age := -r.Age.Microseconds()
-	err := r.DB.Read.SelectContext(ctx, &due, r.DB.Rebind(query), from.At.UTC(), from.OrderID, age, age, batch)
-	return due, sqldb.Classify(err)
 }
+
+// takeAway deletes what a file holds.
+const takeAway = `DELETE FROM saga_journal WHERE order_id IN (SELECT order_id FROM saga_archives WHERE file = ?)
+	AND seq <= (SELECT a.entries FROM saga_archives a WHERE a.order_id = saga_journal.order_id)`
 
 // archive writes the journals that are whole into a file, and takes them out of the database.
 func (r *Retention) archive(ctx context.Context, due []place, done *Done) (damaged, err error) {
@@ -177,18 +186,11 @@ func (r *Retention) remove(ctx context.Context, file string, all []replay.Histor
 		WHERE s.order_id = ? AND s.journal_seq = ? AND s.journal_hash = ? AND s.step IN ('confirmed', 'failed', 'cancelled')
 			AND NOT EXISTS (SELECT 1 FROM saga_archives a WHERE a.order_id = s.order_id)
 		ON CONFLICT DO NOTHING`)
-	clear := r.DB.Rebind(`DELETE FROM saga_journal WHERE order_id IN (SELECT order_id FROM saga_archives WHERE file = ?)
-		AND seq <= (SELECT a.entries FROM saga_archives a WHERE a.order_id = saga_journal.order_id)`)
 	var sagas, entries int64
 	err := r.DB.InTx(ctx, func(tx *sqlx.Tx) error {
 		sagas = 0
-		statement, err := tx.PreparexContext(ctx, note)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = statement.Close() }()
 		for _, h := range all {
-			result, err := statement.ExecContext(ctx, file, h.Saga.OrderID, h.Saga.Entries, h.Saga.Hash)
+			result, err := tx.ExecContext(ctx, note, file, h.Saga.OrderID, h.Saga.Entries, h.Saga.Hash)
 			if err != nil {
 				return err
 			}
@@ -198,7 +200,7 @@ func (r *Retention) remove(ctx context.Context, file string, all []replay.Histor
 			}
 			sagas += n
 		}
-		result, err := tx.ExecContext(ctx, clear, file)
+		result, err := tx.ExecContext(ctx, r.DB.Rebind(takeAway), file)
 		if err != nil {
 			return err
 		}
