@@ -147,7 +147,7 @@ func TestACrashBetweenFileAndDatabaseLosesNothingAndDoublesNothing(t *testing.T)
 			t.Fatalf("of %d entries %d are left, and the files are %v", before, n, bundles(t, dir))
 		}
 		o.must(crash(t, o.db, false))
-		o.must(os.WriteFile(filepath.Join(dir, "x.part"), []byte("half"), 0o600)) // of a run that died earlier still
+		o.must(os.WriteFile(filepath.Join(dir, "sagas-x.part"), []byte("half"), 0o600)) // of a run that died earlier still
 		(&story{o, "ord_moves"}).timesOut(saga.InventoryTimer, 2)
 
 		done, err := retention(t, o, dir).Run(t.Context())
@@ -251,15 +251,16 @@ func TestAJournalThatIsNotWholeIsNamedAndStaysWhereItIs(t *testing.T) {
 	o := newOrdering(t, adaptertest.SQLite(t, "orders"))
 	stories["confirmed"](o, "ord_1")
 	stories["confirmed"](o, "ord_2")
-	for _, statement := range []string{"DROP TRIGGER saga_journal_no_update", "UPDATE saga_journal SET payload = replace(payload, 'LKR', 'USD') WHERE order_id = 'ord_1' AND seq = 2"} {
+	stories["confirmed"](o, "ord_3")
+	for _, statement := range []string{"DROP TRIGGER saga_journal_no_update", "UPDATE saga_journal SET payload = replace(payload, 'LKR', 'USD') WHERE order_id IN ('ord_1', 'ord_3') AND seq = 2"} {
 		_, err := o.db.ExecContext(t.Context(), statement)
 		o.must(err)
 	}
 	done, err := retention(t, o, t.TempDir()).Run(t.Context())
-	if !errors.Is(err, archive.ErrDamaged) || !strings.Contains(err.Error(), "ord_1: entry 2") {
+	if !errors.Is(err, archive.ErrDamaged) || !strings.Contains(err.Error(), "ord_1: entry 2") || !strings.Contains(err.Error(), "2 journals in all") {
 		t.Errorf("%v", err)
 	}
-	if done.Sagas != 1 || o.count("SELECT count(*) FROM saga_journal WHERE order_id = 'ord_1'") != 3 {
+	if done.Sagas != 1 || done.Damaged != 2 || o.count("SELECT count(*) FROM saga_journal WHERE order_id = 'ord_1'") != 3 {
 		t.Errorf("%+v", done)
 	}
 }

@@ -32,7 +32,7 @@ func write(dir string, now time.Time, all []replay.History) (string, error) {
 	for _, h := range all {
 		entries += len(h.Entries)
 	}
-	file, err := os.CreateTemp(dir, "*"+unfinished)
+	file, err := os.CreateTemp(dir, prefix+"*"+unfinished)
 	if err != nil {
 		return "", err
 	}
@@ -90,11 +90,12 @@ func (r *Retention) finishEarlier(ctx context.Context, done *Done) error {
 	}
 	for _, f := range lies {
 		switch name := f.Name(); {
+		case !strings.HasPrefix(name, prefix): // not ours
 		case strings.HasSuffix(name, unfinished):
 			if err := os.Remove(filepath.Join(r.Dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return err
 			}
-		case strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix) && !known[name]:
+		case strings.HasSuffix(name, suffix) && !known[name]:
 			all, err := load(filepath.Join(r.Dir, name))
 			if err != nil {
 				return fmt.Errorf("%s in %s holds nothing that was deleted: move it away: %w", name, r.Dir, err)

@@ -41,21 +41,21 @@ type Retention struct {
 	looked bool // what an earlier run has left is done
 }
 
-// Done is what a run has archived. Sagas and entries are counted when they are deleted.
-type Done struct{ Files, Sagas, Entries int }
+// Done is what a run has archived. Sagas and entries are counted when they are deleted, damaged journals
+// when they are left.
+type Done struct{ Files, Sagas, Entries, Damaged int }
 
 // New makes the retention and its folder, which it must be able to write to.
 func New(c Config) (*Retention, error) {
 	if err := os.MkdirAll(c.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("JOURNAL_ARCHIVE: %w", err)
 	}
-	probe, err := os.CreateTemp(c.Dir, "*"+unfinished)
+	probe, err := os.CreateTemp(c.Dir, prefix+"*"+unfinished)
 	if err != nil {
 		return nil, fmt.Errorf("JOURNAL_ARCHIVE: %w", err)
 	}
-	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
-		return nil, fmt.Errorf("JOURNAL_ARCHIVE: %w", err)
-	}
+	_ = probe.Close()
+	_ = os.Remove(probe.Name()) // or a run beside us does
 	return &Retention{Config: c, reader: journal.New(c.DB, 0, c.Now)}, nil
 }
 
@@ -66,7 +66,7 @@ func New(c Config) (*Retention, error) {
 // between is archived again later, in another file, from its beginning.
 //
 // A journal that is not whole is left alone: when everything else is done Run fails with ErrDamaged,
-// which names it and its entry. Beside another process's run it does nothing.
+// which names the first of them and its entry. Beside another process's run it does nothing.
 func (r *Retention) Run(ctx context.Context) (Done, error) {
 	var done Done
 	unlock, ours, err := r.lock(ctx)
@@ -87,6 +87,9 @@ func (r *Retention) Run(ctx context.Context) (Done, error) {
 		if err != nil {
 			return done, fmt.Errorf("retention of journals: %w", err)
 		}
+		if len(due) == 0 && done.Damaged > 1 {
+			return done, fmt.Errorf("%w (%d journals in all)", damaged, done.Damaged)
+		}
 		if len(due) == 0 {
 			return done, damaged
 		}
@@ -97,7 +100,7 @@ func (r *Retention) Run(ctx context.Context) (Done, error) {
 			return done, fmt.Errorf("retention of journals: %w", err)
 		}
 		if damaged == nil {
-			damaged = broken // one is enough to look into; the others come with the next run
+			damaged = broken
 		}
 		from = due[len(due)-1]
 		if err := rest(ctx, time.Since(began)); err != nil {
@@ -141,7 +144,7 @@ func (r *Retention) archive(ctx context.Context, due []place, done *Done) (damag
 	for i, d := range due {
 		ids[i] = d.OrderID
 	}
-	all, damaged, err := r.read(ctx, ids)
+	all, damaged, err := r.read(ctx, ids, done)
 	if err != nil || len(all) == 0 {
 		return damaged, err
 	}
@@ -154,7 +157,7 @@ func (r *Retention) archive(ctx context.Context, due []place, done *Done) (damag
 }
 
 // read gives the histories that are whole. A batch of them is held in memory: each has a few entries.
-func (r *Retention) read(ctx context.Context, ids []string) (all []replay.History, damaged, err error) {
+func (r *Retention) read(ctx context.Context, ids []string, done *Done) (all []replay.History, damaged, err error) {
 	stream, err := r.reader.Histories(ctx, everySaga, ids...)
 	if err != nil {
 		return nil, nil, err
@@ -168,7 +171,7 @@ func (r *Retention) read(ctx context.Context, ids []string) (all []replay.Histor
 			continue // by a run of another process, since we asked
 		}
 		if err := replay.Whole(h); err != nil {
-			if damaged == nil {
+			if done.Damaged++; damaged == nil {
 				damaged = ErrDamaged.Because(fmt.Errorf("%s: %w: look at it with `millrace saga show %s`", h.Saga.OrderID, err, h.Saga.OrderID))
 			}
 			continue
