@@ -48,10 +48,10 @@ bench-quick: build ## the same in one small round, under 3 minutes
 	cd bench && go run ./cmd/bench -quick $(BENCH)
 
 .PHONY: chaos
-chaos: ## break it and compare all books: STACK=embedded|real SEED= DURATION=3m FAULTS= LIST=yes
+chaos: ## break it and compare all books: STACK=embedded|real SEED= DURATION=3m FAULTS= CORPUS= LIST=yes
 	@mkdir -p bin
 	@go build -o bin/chaos ./tests/chaos
-	@bin/chaos $(if $(LIST),-list) $(if $(STACK),-stack $(STACK)) $(if $(SEED),-seed $(SEED)) $(if $(DURATION),-duration $(DURATION)) $(if $(FAULTS),-faults $(FAULTS)) $(if $(REPORT),-report $(REPORT)) $(if $(KEEP),-keep)
+	@bin/chaos $(if $(LIST),-list) $(if $(STACK),-stack $(STACK)) $(if $(SEED),-seed $(SEED)) $(if $(DURATION),-duration $(DURATION)) $(if $(FAULTS),-faults $(FAULTS)) $(if $(REPORT),-report $(REPORT)) $(if $(CORPUS),-corpus $(CORPUS)) $(if $(KEEP),-keep)
 
 .PHONY: infra-up
 infra-up: ## PostgreSQL, Kafka and Redis on loopback; addresses in .infra/env

@@ -37,8 +37,8 @@ type journalRow struct {
 	Hash       string    `db:"hash"`
 }
 
-// Show gives the history of one order's saga, and says whether its journal is whole. It fails
-// with ErrNoSaga.
+// Show gives the history of one order's saga, and says whether its journal is whole: behind what was
+// archived, if any was. It fails with ErrNoSaga.
 func (s *Sagas) Show(ctx context.Context, orderID string) (audit.History, error) {
 	tx, err := open(ctx, s.db) // one snapshot: the saga may be moving
 	if err != nil {
@@ -67,7 +67,10 @@ func (s *Sagas) Show(ctx context.Context, orderID string) (audit.History, error)
 	if err != nil {
 		return audit.History{}, err
 	}
-	h.Chain = chainOf(orderID, lines, int(found[0].JournalSeq.Int64), found[0].JournalHash.String)
+	if h.Archived, err = archived(tx, orderID); err != nil {
+		return audit.History{}, err
+	}
+	h.Chain = chainOf(orderID, h.Archived, lines, int(found[0].JournalSeq.Int64), found[0].JournalHash.String)
 	for _, line := range lines {
 		e, err := line.entry()
 		if err != nil {
@@ -86,16 +89,27 @@ func (s *Sagas) Show(ctx context.Context, orderID string) (audit.History, error)
 	for _, t := range timers {
 		h.Timers = append(h.Timers, audit.Timer{Name: t.Name, Entry: t.Entry, Due: t.Due.UTC()})
 	}
-	return h, nil
+	if h.Traces, err = traces(tx, h.Journal); err != nil {
+		return audit.History{}, err
+	}
+	h.Letters, err = s.letters(ctx, tx, orderID)
+	return h, err
 }
 
-// chainOf computes every hash again.
-func chainOf(orderID string, lines []journalRow, lastSeq int, lastHash string) audit.Chain {
+// chainOf computes every hash again, from the end of what was archived on.
+func chainOf(orderID string, file *audit.Archived, lines []journalRow, lastSeq int, lastHash string) audit.Chain {
 	c := audit.Chain{OK: true, Entries: len(lines)}
 	var hash string
+	var before int
+	if file != nil {
+		before, hash = file.Entries, file.Hash
+	}
 	for i, line := range lines {
-		if line.Seq != i+1 {
-			return broken(c, i+1, "it is missing")
+		if before > 0 && line.Seq <= before {
+			return broken(c, line.Seq, "it was archived, and stands there again")
+		}
+		if line.Seq != before+i+1 {
+			return broken(c, before+i+1, "it is missing")
 		}
 		e, err := line.restore(orderID)
 		if err != nil {
@@ -106,8 +120,8 @@ func chainOf(orderID string, lines []journalRow, lastSeq int, lastHash string) a
 		}
 	}
 	switch {
-	case len(lines) != lastSeq:
-		return broken(c, len(lines)+1, fmt.Sprintf("the journal has %d entries, the saga wrote %d", len(lines), lastSeq))
+	case before+len(lines) != lastSeq:
+		return broken(c, before+len(lines)+1, fmt.Sprintf("the journal has %d entries, the saga wrote %d", before+len(lines), lastSeq))
 	case hash != lastHash:
 		return broken(c, lastSeq, "the saga knows another last hash")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 
 	"millrace/adapters/journal"
@@ -15,6 +16,7 @@ import (
 // Sagas reads sagas and their journals.
 type Sagas struct {
 	db         *sqldb.DB
+	others     []*sqldb.DB
 	stuckAfter time.Duration
 	now        func() time.Time
 }
@@ -22,7 +24,13 @@ type Sagas struct {
 // NewSagas makes the reader of ordering's database, which may be open for reading only. A saga
 // that is open and has stood in its step for longer than stuckAfter (0 for two minutes) is stuck.
 func NewSagas(ordering *sqldb.DB, stuckAfter time.Duration, now func() time.Time) *Sagas {
-	return &Sagas{ordering, cmp.Or(stuckAfter, 2*time.Minute), now}
+	return &Sagas{db: ordering, stuckAfter: cmp.Or(stuckAfter, 2*time.Minute), now: now}
+}
+
+// Beside names the databases of the participants, where dead letters of an order may lie too. It gives s.
+func (s *Sagas) Beside(participants ...*sqldb.DB) *Sagas {
+	s.others = participants
+	return s
 }
 
 // sagaRow is a saga beside its order. Times of a saga that has not begun are null.
@@ -50,20 +58,11 @@ const (
 func (s *Sagas) List(ctx context.Context, q audit.Query) (audit.Sagas, error) {
 	where, args := journal.Where(q, s.now().UTC(), s.stuckAfter)
 	db := s.db.Read
-	var counts []struct {
-		State string `db:"state"`
-		N     int    `db:"n"`
+	answer, err := s.count(ctx, where, args)
+	if err != nil {
+		return audit.Sagas{}, err
 	}
-	query := "SELECT coalesce(s.step, 'new') AS state, count(*) AS n" + sagaTables + where + " GROUP BY coalesce(s.step, 'new')"
-	if err := db.SelectContext(ctx, &counts, db.Rebind(query), args...); err != nil {
-		return audit.Sagas{}, fmt.Errorf("count sagas: %w", sqldb.Classify(err))
-	}
-	answer := audit.Sagas{Items: []audit.Saga{}, States: map[string]int{}}
-	for _, c := range counts {
-		answer.States[c.State] = c.N
-		answer.Total += c.N
-	}
-	query = sagaColumns + sagaTables + where + " ORDER BY o.id DESC"
+	query := sagaColumns + sagaTables + where + " ORDER BY o.id DESC"
 	if q.Limit > 0 {
 		query, args = query+" LIMIT ?", append(args, q.Limit)
 	}
@@ -73,6 +72,37 @@ func (s *Sagas) List(ctx context.Context, q audit.Query) (audit.Sagas, error) {
 	}
 	for _, row := range found {
 		answer.Items = append(answer.Items, s.saga(row))
+	}
+	return answer, nil
+}
+
+// count counts all that a condition chooses, in every way in which it is shown.
+func (s *Sagas) count(ctx context.Context, where string, args []any) (audit.Sagas, error) {
+	answer := audit.Sagas{Items: []audit.Saga{}, States: map[string]int{}, Reasons: map[string]int{}, Versions: map[int]int{}}
+	stuck, since := journal.Where(audit.Query{Stuck: true}, s.now().UTC(), s.stuckAfter)
+	var counts []struct {
+		State   string `db:"state"`
+		Reason  string `db:"reason"`
+		Version int    `db:"definition"`
+		N       int    `db:"n"`
+		Stuck   int    `db:"stuck"`
+	}
+	query := "SELECT coalesce(s.step, 'new') AS state, o.reason, coalesce(s.definition, 0) AS definition, count(*) AS n," +
+		" sum(CASE WHEN " + strings.TrimPrefix(stuck, " WHERE ") + " THEN 1 ELSE 0 END) AS stuck" +
+		sagaTables + where + " GROUP BY 1, 2, 3"
+	if err := s.db.Read.SelectContext(ctx, &counts, s.db.Read.Rebind(query), append(since, args...)...); err != nil {
+		return answer, fmt.Errorf("count sagas: %w", sqldb.Classify(err))
+	}
+	for _, c := range counts {
+		answer.Total += c.N
+		answer.Stuck += c.Stuck
+		answer.States[c.State] += c.N
+		if c.Reason != "" {
+			answer.Reasons[c.Reason] += c.N
+		}
+		if c.Version != 0 {
+			answer.Versions[c.Version] += c.N
+		}
 	}
 	return answer, nil
 }

@@ -42,6 +42,9 @@ type Config struct {
 	InboxRetention  time.Duration `env:"INBOX_RETENTION" envDefault:"360h" min:"1m"`
 	IdempotencyTTL  time.Duration `env:"IDEMPOTENCY_TTL" envDefault:"24h" min:"1m"`
 
+	JournalRetention time.Duration `env:"JOURNAL_RETENTION" min:"1m"` // 0: journals are kept for ever
+	JournalArchive   string        `env:"JOURNAL_ARCHIVE"`
+
 	AuthMode string `env:"AUTH_MODE" envDefault:"none" oneof:"none jwt"`
 	JWT      JWT    `envPrefix:"JWT_"`
 

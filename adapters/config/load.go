@@ -122,6 +122,9 @@ func (c *Config) contradictions() error {
 	if (c.SMTP.User == "") != (c.SMTP.Password == "") {
 		refuse("SMTP_USER", "and SMTP_PASSWORD must be set together, or neither")
 	}
+	if c.JournalRetention > 0 && c.JournalArchive == "" && c.Postgres.Host != "" {
+		refuse("JOURNAL_ARCHIVE", "is not set: JOURNAL_RETENTION=%s needs a folder into which journals go before they are deleted", hours(c.JournalRetention))
+	}
 	if c.AuthMode == "jwt" && (c.JWT.Secret == "") == (c.JWT.JWKSURL == "") {
 		refuse("AUTH_MODE", "is jwt: set either JWT_SECRET or JWT_JWKS_URL")
 	}

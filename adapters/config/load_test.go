@@ -139,6 +139,7 @@ func TestWhatContradictsItselfIsRefused(t *testing.T) {
 		"KAFKA_SASL_PASSWORD": {"KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT", "KAFKA_SASL_USERNAME=x"},
 		"SMTP_USER":           {"SMTP_PASSWORD=x"},
 		"either JWT_SECRET":   {"AUTH_MODE=jwt"},
+		"JOURNAL_ARCHIVE":     {"POSTGRES_HOST=db", "JOURNAL_RETENTION=1000h"},
 		"JWT_JWKS_URL":        {"AUTH_MODE=jwt", "JWT_SECRET=x", "JWT_JWKS_URL=http://idp/keys"},
 	} {
 		if _, err := load(t, environ...); err == nil || !strings.Contains(err.Error(), want) {

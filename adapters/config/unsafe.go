@@ -76,6 +76,11 @@ func (c *Config) Unsafe() []Risk {
 		fmt.Sprintf("is %s, not longer than OUTBOX_RETENTION and KAFKA_RETENTION together (%s + %s = %s), so a message that comes again late would be handled twice",
 			hours(c.InboxRetention), hours(c.OutboxRetention), hours(c.Kafka.Retention), hours(least)),
 		"set it longer")
+	// A saga that ended may be reached as long as a message can come again, and what it sent is compared
+	// with its journal for as long.
+	add(c.JournalRetention > 0 && c.JournalRetention <= c.InboxRetention, "JOURNAL_RETENTION",
+		fmt.Sprintf("is %s, not longer than INBOX_RETENTION (%s), so a message may still reach a saga whose journal is archived", hours(c.JournalRetention), hours(c.InboxRetention)),
+		"set it longer, or leave it empty")
 	return risks
 }
 

@@ -12,6 +12,7 @@ var sound = []string{
 	"MILLRACE_ENV=production", "POSTGRES_HOST=db", "POSTGRES_PASSWORD=Vq8-zT1k", "POSTGRES_SSLMODE=verify-full",
 	"KAFKA_BROKERS=k1:9093,k2:9093,k3:9093", "KAFKA_SECURITY_PROTOCOL=SASL_SSL", "KAFKA_SASL_USERNAME=millrace", "KAFKA_SASL_PASSWORD=Vq8-zT1k",
 	"KAFKA_REPLICATION=3", "REDIS_HOST=redis", "SMTP_HOST=mail", "PSP_URL=https://psp.example", "AUTH_MODE=jwt", "JWT_JWKS_URL=https://idp.example/keys",
+	"JOURNAL_ARCHIVE=/srv/millrace",
 }
 
 func TestProductionTakesSoundSettings(t *testing.T) {
@@ -28,7 +29,7 @@ func TestProductionRefusesEachUnsafeSettingAndDevelopmentNone(t *testing.T) {
 		"POSTGRES_SSLMODE=disable", "POSTGRES_SSLMODE=prefer",
 		"KAFKA_SECURITY_PROTOCOL=PLAINTEXT", "KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT", "KAFKA_SASL_PASSWORD=kafka", "KAFKA_REPLICATION=1",
 		"REDIS_PASSWORD=redis", "SMTP_HOST=discard", "PSP_URL=inprocess", "IDEMPOTENCY_TTL=1h",
-		"INBOX_RETENTION=336h",
+		"INBOX_RETENTION=336h", "JOURNAL_RETENTION=360h",
 	} {
 		name, value, _ := strings.Cut(unsafe, "=")
 		environ := append(append([]string{}, sound...), unsafe) // the last one counts
@@ -61,6 +62,21 @@ func TestInboxRowsOutliveOutboxAndKafkaTogether(t *testing.T) {
 		"OUTBOX_RETENTION=191h":   "",
 		"OUTBOX_RETENTION=192h":   "(192h + 168h = 360h)",
 		"KAFKA_RETENTION=191h59m": "",
+	} {
+		err := loaded(t, append(append([]string{}, sound...), environ)...).Refuse()
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", environ, err, want)
+		}
+	}
+}
+
+// Whatever can still reach a saga finds its journal whole.
+func TestJournalsOutliveTheInbox(t *testing.T) {
+	t.Parallel()
+	for environ, want := range map[string]string{
+		"JOURNAL_RETENTION=":       "",
+		"JOURNAL_RETENTION=360h1m": "",
+		"JOURNAL_RETENTION=360h":   "JOURNAL_RETENTION is 360h, not longer than INBOX_RETENTION (360h)",
 	} {
 		err := loaded(t, append(append([]string{}, sound...), environ)...).Refuse()
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {

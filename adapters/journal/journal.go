@@ -41,8 +41,8 @@ var ErrNoSaga = fault.New(fault.NotFound, "saga_not_found", "there is no order w
 
 // Histories opens the histories of those orders, or, without ids, of the sagas that a query
 // chooses, as they are at one moment. An order whose saga has not begun is given with an empty
-// history when it is named, and is not chosen otherwise. It fails with ErrNoSaga when one of the
-// ids is of no order.
+// history when it is named, and is not chosen otherwise; so is one whose journal is archived, which
+// says in which file. It fails with ErrNoSaga when one of the ids is of no order.
 //
 // The stream is to be read to its end, or closed.
 func (j *Journal) Histories(ctx context.Context, q audit.Query, orderIDs ...string) (*Stream, error) {
@@ -59,7 +59,7 @@ func (j *Journal) Histories(ctx context.Context, q audit.Query, orderIDs ...stri
 		}
 	} else {
 		s.where, s.args = Where(q, j.now().UTC(), j.stuckAfter)
-		s.where = strings.TrimPrefix(s.where+" AND s.order_id IS NOT NULL", " AND ")
+		s.where = strings.TrimPrefix(s.where+" AND s.order_id IS NOT NULL AND (a.order_id IS NULL OR s.journal_seq > a.entries)", " AND ")
 		if len(s.args) == 0 {
 			s.where = " WHERE " + s.where
 		}
@@ -95,7 +95,7 @@ func (j *Journal) snapshot(ctx context.Context) (*sqlx.Tx, error) {
 	return tx, nil
 }
 
-const tables = " FROM orders o LEFT JOIN sagas s ON s.order_id = o.id"
+const tables = " FROM orders o LEFT JOIN sagas s ON s.order_id = o.id LEFT JOIN saga_archives a ON a.order_id = o.id"
 
 // Stream is a set of histories.
 type Stream struct {
@@ -124,6 +124,10 @@ type row struct {
 	JournalSeq  sql.NullInt64  `db:"journal_seq"`
 	JournalHash sql.NullString `db:"journal_hash"`
 
+	Archived     sql.NullInt64  `db:"archived"`
+	ArchivedHash sql.NullString `db:"archived_hash"`
+	File         sql.NullString `db:"file"`
+
 	Seq       sql.NullInt64  `db:"seq"`
 	At        sql.NullTime   `db:"at"`
 	MessageID sql.NullString `db:"message_id"`
@@ -148,6 +152,7 @@ type row struct {
 func (s *Stream) All() iter.Seq2[replay.History, error] {
 	return func(yield func(replay.History, error) bool) {
 		rows, err := s.tx.QueryxContext(s.ctx, s.tx.Rebind(`SELECT o.id, s.definition AS saga_definition, s.state, s.journal_seq, s.journal_hash,
+			a.entries AS archived, a.hash AS archived_hash, a.file,
 			j.seq, j.at, j.message_id, j.type, j.payload, j.topic, j.partition_no, j.offset_no, j.definition, j.build, j.outcome,
 			j.state_before, j.state_after, j.sent, j.timers, j.error, j.hash`+tables+
 			" LEFT JOIN saga_journal j ON j.order_id = o.id"+s.where+" ORDER BY o.id, j.seq"), s.args...)
@@ -184,10 +189,14 @@ func (s *Stream) All() iter.Seq2[replay.History, error] {
 }
 
 func (r row) saga() replay.Saga {
-	return replay.Saga{
+	s := replay.Saga{
 		OrderID: r.OrderID, Definition: int(r.Definition.Int64), State: raw(cmp.Or(r.State.String, "null")),
 		Entries: int(r.JournalSeq.Int64), Hash: r.JournalHash.String,
 	}
+	if r.Archived.Valid {
+		s.Archived = &replay.Archived{Entries: int(r.Archived.Int64), Hash: r.ArchivedHash.String, File: r.File.String}
+	}
+	return s
 }
 
 // entry gives a row as it was hashed. What cannot be read stays away: the hash does not fit then.

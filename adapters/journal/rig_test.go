@@ -16,6 +16,7 @@ import (
 	orderapp "millrace/app/order"
 	"millrace/domain/order"
 	"millrace/sagas/engine"
+	"millrace/sagas/replay"
 )
 
 // ordering is the orchestrator on a real database, with a clock and ids of its own, so that a run
@@ -29,6 +30,7 @@ type ordering struct {
 	now      time.Time
 	nextID   string
 	failures int // of the next transactions
+	panics   int // instead of a failure
 	n        int
 }
 
@@ -53,7 +55,7 @@ func newOrdering(t *testing.T, db *sqldb.DB) *ordering {
 	o.must(orders.Seed(t.Context(), []orderapp.Product{{SKU: "SKU-1", Name: "One", Price: 1200, Currency: "LKR"}}))
 	o.place = orderapp.NewPlaceOrder(orders, sqlstore.NewCatalog(core), quiet{}, o, o.clock)
 	o.sagas = sqlstore.NewSagas(core)
-	o.engine = engine.New(o, engine.Timeouts{Payment: 30 * time.Second, Inventory: 30 * time.Second}, quiet{}, "corpus", o.clock)
+	o.engine = engine.New(o, engine.Timeouts{Payment: 30 * time.Second, Inventory: 30 * time.Second}, quiet{}, replay.Staged, o.clock)
 	return o
 }
 
@@ -69,6 +71,10 @@ func (o *ordering) Do(ctx context.Context, fn func(engine.Tx) error) error {
 	return o.sagas.Do(ctx, func(tx engine.Tx) error {
 		if err := fn(tx); err != nil {
 			return err
+		}
+		if o.panics > 0 {
+			o.panics--
+			panic(errUnlucky)
 		}
 		if o.failures > 0 {
 			o.failures--

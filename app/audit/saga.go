@@ -21,12 +21,15 @@ type Query struct {
 	Limit   int  // how many are listed; 0 for all
 }
 
-// Sagas is an answer to a Query. Total and States count every saga that it chooses, Items lists
+// Sagas is an answer to a Query. Total and the counts are of every saga that it chooses, Items lists
 // the newest of them.
 type Sagas struct {
-	Items  []Saga         `json:"items"`
-	Total  int            `json:"total"`
-	States map[string]int `json:"states"`
+	Items    []Saga         `json:"items"`
+	Total    int            `json:"total"`
+	States   map[string]int `json:"states"`   // by step
+	Reasons  map[string]int `json:"reasons"`  // of those that have one
+	Versions map[int]int    `json:"versions"` // of the definition; of those that have begun
+	Stuck    int            `json:"stuck"`
 }
 
 // Saga is where one order's saga is. An order whose saga has not begun is in the state new.
@@ -60,6 +63,29 @@ type History struct {
 	Journal []Entry         `json:"journal"`
 	Timers  []Timer         `json:"timers"` // that have not fired
 	Chain   Chain           `json:"chain"`
+
+	Archived *Archived `json:"archived,omitempty"`
+	Traces   []string  `json:"traces"`      // ids of the traces in which it was handled, 32 hex digits; within the outbox's retention
+	Letters  []Letter  `json:"deadLetters"` // of the order, at whatever service; those that are dealt with too
+}
+
+// Archived says that the first entries of a journal were put into a file, and are not in Journal.
+type Archived struct {
+	Entries int       `json:"entries"`
+	Hash    string    `json:"hash"` // of the last of them
+	File    string    `json:"file"` // its name in the folder of archives
+	At      time.Time `json:"at"`
+}
+
+// Letter is a dead letter of the order, or a message that is parked behind one.
+type Letter struct {
+	ID      string    `json:"id"`
+	Service string    `json:"service"`
+	Handler string    `json:"handler"`
+	Type    string    `json:"type"`
+	Reason  string    `json:"reason"`
+	State   string    `json:"state"` // waiting, parked, redriving, done, discarded or settled
+	At      time.Time `json:"at"`    // of its last attempt
 }
 
 // Entry is one line of the journal.

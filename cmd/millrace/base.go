@@ -96,7 +96,11 @@ func (s *stack) keepTidy(b *base, logger *slog.Logger) {
 // period is how often to look: often enough that there is never much more than the retention asks for,
 // and what there is goes in many small pieces instead of a heap.
 func (r retention) period() time.Duration {
-	return min(max(min(r.outbox, r.inbox, r.idempotency)/10, 10*time.Second), 10*time.Minute)
+	return often(min(r.outbox, r.inbox, r.idempotency))
+}
+
+func often(kept time.Duration) time.Duration {
+	return min(max(kept/10, 10*time.Second), 10*time.Minute)
 }
 
 // tidy deletes it once. A table that cannot be tidied keeps no other one from it.

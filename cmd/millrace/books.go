@@ -58,19 +58,29 @@ func ledger(c *config.Config, w where) books.Ledger {
 	}
 }
 
-// sagas opens the sagas for reading.
+// sagas opens the sagas for reading, with the databases in which dead letters of their orders may lie.
 func sagas(ctx context.Context, w cli.Where) (cli.Sagas, func() error, error) {
 	c, err := config.Load(".", os.Environ())
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := where(w).openDatabase(ctx, c, "orders", true)
-	if err != nil {
-		return nil, nil, err
+	var all []*sqldb.DB
+	closeAll := func() (err error) {
+		for _, db := range all {
+			err = errors.Join(err, db.Close())
+		}
+		return err
 	}
-	if err := sqldb.Check(ctx, db, "orders"); err != nil {
-		return nil, nil, errors.Join(err, db.Close())
+	for _, schema := range []string{"orders", "payments", "inventory", "notifications"} {
+		db, err := where(w).openDatabase(ctx, c, schema, true)
+		if err != nil {
+			return nil, nil, errors.Join(err, closeAll())
+		}
+		all = append(all, db)
+	}
+	if err := sqldb.Check(ctx, all[0], "orders"); err != nil {
+		return nil, nil, errors.Join(err, closeAll())
 	}
 	patience := stuckAfter(engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout})
-	return books.NewSagas(db, patience, time.Now), db.Close, nil
+	return books.NewSagas(all[0], patience, time.Now).Beside(all[1:]...), closeAll, nil
 }

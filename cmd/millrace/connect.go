@@ -29,8 +29,11 @@ func newStack(ctx context.Context, c *config.Config, logFormat, service string) 
 		logger: func(service string) *slog.Logger {
 			return telemetry.NewLogger(os.Stderr, logFormat, c.LogLevel, service)
 		},
-		timeouts:  engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout},
-		retention: retention{outbox: c.OutboxRetention, inbox: c.InboxRetention, idempotency: c.IdempotencyTTL},
+		timeouts: engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout},
+		retention: retention{
+			outbox: c.OutboxRetention, inbox: c.InboxRetention, idempotency: c.IdempotencyTTL,
+			journal: c.JournalRetention, archive: c.JournalArchive,
+		},
 		mostOpen:  c.MaxOpenOrders,
 		dedupeTTL: 24 * time.Hour,
 	}

@@ -166,6 +166,9 @@ func (s *stack) orchestrator(ctx context.Context) error {
 	logger := s.logger(messages.Orchestrator)
 	timers := worker.NewTimers(store, carry.Fire, worker.TimerOptions{Logger: logger})
 	s.process.consuming = append(s.process.consuming, part{"saga timers", timers.Run})
+	if err := s.keepJournals(b, logger); err != nil {
+		return err
+	}
 	s.every(5*time.Second, "count of sagas", logger, func(ctx context.Context) error {
 		open, stuck, err := store.OpenSagas(ctx, stuckAfter(s.timeouts))
 		if err == nil {

@@ -57,7 +57,12 @@ type stack struct {
 }
 
 // retention says how long things are kept.
-type retention struct{ outbox, inbox, idempotency time.Duration }
+type retention struct {
+	outbox, inbox, idempotency time.Duration
+
+	journal time.Duration // 0 for ever
+	archive string        // folder into which journals go
+}
 
 // base opens a service's database, once a process.
 func (s *stack) base(ctx context.Context, service string, metrics *telemetry.Metrics) (*base, error) {

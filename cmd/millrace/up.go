@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,6 +102,7 @@ func up(ctx context.Context, o upOptions, out *os.File) error {
 // configuration at them.
 func (s *stack) embed(_ context.Context, c *config.Config, o upOptions) error {
 	logger := s.logger("embedded")
+	s.retention.archive = cmp.Or(s.retention.archive, filepath.Join(o.Data, "archive"))
 	if c.Postgres.Host == "" {
 		s.openDB = func(ctx context.Context, schema string) (*sqldb.DB, error) {
 			if err := os.MkdirAll(filepath.Join(o.Data, "db"), 0o700); err != nil {

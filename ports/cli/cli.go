@@ -97,7 +97,8 @@ type Sagas interface {
 
 // Histories is a stream of journals, as they were at one moment.
 type Histories struct {
-	Sagas, Entries int // how many there are
+	Sagas, Entries int  // how many there are
+	Redacted       bool // of a bundle
 	All            iter.Seq2[replay.History, error]
 	Close          func() error
 }

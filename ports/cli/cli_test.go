@@ -1,6 +1,8 @@
 package cli_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,7 +38,7 @@ func TestTheCommandLineAnswersAsTheScriptsSay(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sha": sha},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sha": sha, "pack": pack},
 		Setup: func(e *testscript.Env) error {
 			server := httptest.NewServer(&fakeAPI{ending: time.Millisecond})
 			e.Defer(server.Close)
@@ -60,6 +62,20 @@ func sha(ts *testscript.TestScript, _ bool, args []string) {
 	var plan struct{ SHA256 string }
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &plan))
 	ts.Setenv("SHA", plan.SHA256)
+}
+
+// pack compresses a file into another one, and leaves away as many bytes of its end as the third word says.
+func pack(ts *testscript.TestScript, _ bool, args []string) {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, err := w.Write([]byte(ts.ReadFile(args[0])))
+	ts.Check(errors.Join(err, w.Close()))
+	cut := 0
+	if len(args) == 3 {
+		cut, err = strconv.Atoi(args[2])
+		ts.Check(err)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), out.Bytes()[:out.Len()-cut], 0o600))
 }
 
 // today is the clock of every verb under test.
@@ -94,7 +110,7 @@ func fakeDeps() cli.Deps {
 		},
 		Verify: fakeVerify,
 		Sagas: func(context.Context, cli.Where) (cli.Sagas, func() error, error) {
-			return fakeSagas{}, func() error { return nil }, nil
+			return &fakeSagas{}, func() error { return nil }, nil
 		},
 		DeadLetters: func(context.Context, cli.Where, bool) (cli.DeadLetters, func() error, error) {
 			pause := func(context.Context, time.Duration) error { return nil }
@@ -127,27 +143,29 @@ func fakeVerify(_ context.Context, where cli.Where, settled bool) (audit.Report,
 	return r, nil
 }
 
-type fakeSagas struct{}
+// fakeSagas are opened once by every verb.
+type fakeSagas struct{ looks int }
 
-func (fakeSagas) Definitions(context.Context) ([]audit.Definition, error) {
+func (*fakeSagas) Definitions(context.Context) ([]audit.Definition, error) {
 	return []audit.Definition{
 		{Version: 1, Open: 2, Ended: 5, Oldest: time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)}, {Version: 77, Open: 1},
 	}, nil
 }
 
-func (fakeSagas) List(_ context.Context, q audit.Query) (audit.Sagas, error) {
+func (*fakeSagas) List(_ context.Context, q audit.Query) (audit.Sagas, error) {
 	at := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
 	if q.Status == "FAILED" {
-		return audit.Sagas{Items: []audit.Saga{}, States: map[string]int{}}, nil
+		return audit.Sagas{Items: []audit.Saga{}, States: map[string]int{}, Reasons: map[string]int{}, Versions: map[int]int{}}, nil
 	}
 	return audit.Sagas{
 		Items: []audit.Saga{{OrderID: "ord_1", UserID: "usr_001", Status: "PROCESSING", State: "awaiting_payment", Currency: "LKR", Total: 100,
 			Definition: 1, Version: 1, PlacedAt: at, EnteredAt: at, Stuck: true}},
 		Total: 7, States: map[string]int{"confirmed": 6, "awaiting_payment": 1},
+		Reasons: map[string]int{"out_of_stock": 2}, Versions: map[int]int{1: 7}, Stuck: 1,
 	}, nil
 }
 
-func (fakeSagas) Show(_ context.Context, id string) (audit.History, error) {
+func (f *fakeSagas) Show(_ context.Context, id string) (audit.History, error) {
 	if id == "ord_none" {
 		return audit.History{}, fault.New(fault.NotFound, "saga_not_found", "there is no order with that id: `millrace saga list` shows those there are")
 	}
@@ -171,8 +189,41 @@ func (fakeSagas) Show(_ context.Context, id string) (audit.History, error) {
 			h.Journal[i].Sent[n].Data = []byte("{}")
 		}
 	}
+	f.looks++
+	f.tell(&h)
 	if id == "ord_broken" {
 		h.Chain = audit.Chain{Entries: 5, BrokenAt: 3, Why: "it is missing"}
 	}
 	return h, nil
+}
+
+// tell makes a history what its order's name says.
+func (f *fakeSagas) tell(h *audit.History) {
+	at := h.Saga.EnteredAt
+	upTo := func(n int) {
+		h.Journal = h.Journal[:n]
+		h.Saga.State, h.Saga.Status = h.Journal[n-1].To, "PROCESSING"
+	}
+	switch h.Saga.OrderID {
+	case "ord_open":
+		upTo(2)
+		h.Traces = []string{"4bf92f3577b34da6a3ce929d0e0e4736"}
+		h.Letters = []audit.Letter{
+			{ID: "l1", Service: "inventory-service", Handler: "release_inventory", Type: "ReleaseInventory", Reason: "panic", State: "waiting", At: at},
+			{ID: "l2", Service: "payment-service", Handler: "capture_payment", Type: "OrderCreated", Reason: "bad_data", State: "done", At: at},
+		}
+		h.Journal[1].After = []byte(`{"step":"undoing_inventory","status":"PROCESSING","reason":"cancelled_by_user"}`)
+	case "ord_paying":
+		h.Journal = append(h.Journal[:0], audit.Entry{Seq: 1, At: at, Type: "OrderCreated", Outcome: "applied", From: "new", To: "awaiting_payment",
+			Before: []byte("{}"), After: []byte("{}"), Payload: []byte("{}"), Set: []string{"payment"}})
+		h.Saga.State, h.Saga.Status = "awaiting_payment", "PROCESSING"
+		h.Timers = []audit.Timer{{Name: "payment", Entry: 1, Due: at.Add(30 * time.Second)}}
+	case "ord_archived":
+		h.Journal, h.Archived = h.Journal[:0], &audit.Archived{Entries: 5, File: "sagas-1.ndjson.gz", At: at}
+	case "ord_growing": // an entry more with every look
+		upTo(min(f.looks, 5))
+		if f.looks >= 5 {
+			h.Saga.Status = "CANCELLED"
+		}
+	}
 }

@@ -35,6 +35,9 @@ func (p *program) sagaGraph() *cobra.Command {
 					return fmt.Errorf("saga graph %s: %w", args[0], err)
 				}
 				g.highlight(h)
+				if h.Archived != nil {
+					fmt.Fprintf(p.Stderr, "its first %d entries were archived in %s: what they took does not stand out\n", h.Archived.Entries, h.Archived.File)
+				}
 				return nil
 			}); err != nil {
 				return err

@@ -23,7 +23,7 @@ func (p *program) saga() *cobra.Command {
 		Args:    cobra.ArbitraryArgs,
 		RunE:    group,
 	}
-	c.AddCommand(p.sagaList(), p.sagaShow(), p.sagaGraph(), p.sagaDrain(), p.sagaExport(), p.sagaReplay(), p.sagaShadow(), p.sagaWhatIf(), p.sagaBisect(), p.sagaCorpus())
+	c.AddCommand(p.sagaList(), p.sagaShow(), p.sagaWatch(), p.sagaGraph(), p.sagaDrain(), p.sagaExport(), p.sagaReplay(), p.sagaShadow(), p.sagaWhatIf(), p.sagaBisect(), p.sagaCorpus())
 	return c
 }
 
@@ -46,7 +46,7 @@ func (p *program) withSagas(c *cobra.Command, where Where, do func(Sagas) error)
 func (p *program) sagaList() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list [KEY=VALUE]...",
-		Short: "List sagas, newest first, and count them by state",
+		Short: "List sagas, newest first, and count them",
 		Long: `List the sagas that a query chooses. A query is words of key=value that must all hold; without words
 it is all. The keys are ` + queryWords + `:
 since and until are a time or an age (15m) of the order, older is the age in the present state, and
@@ -98,15 +98,31 @@ func (p *program) printSagas(list audit.Sagas) {
 		counts = append(counts, fmt.Sprintf("%d %s", list.States[state], state))
 	}
 	fmt.Fprintf(p.Stderr, "%d sagas: %s\n", list.Total, dash(strings.Join(counts, ", ")))
+	var more []string
+	for _, reason := range slices.Sorted(maps.Keys(list.Reasons)) {
+		more = append(more, fmt.Sprintf("%d for %s", list.Reasons[reason], reason))
+	}
+	for _, version := range slices.Sorted(maps.Keys(list.Versions)) {
+		more = append(more, fmt.Sprintf("%d of version %d", list.Versions[version], version))
+	}
+	if list.Stuck > 0 {
+		more = append(more, fmt.Sprintf("%d stuck", list.Stuck))
+	}
+	if len(more) > 0 {
+		fmt.Fprintln(p.Stderr, strings.Join(more, ", "))
+	}
 }
 
 func (p *program) sagaShow() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show the journal of an order's saga",
-		Long: `Show every message that reached the saga, what it decided and sent, the attempts that failed and the
-timers that are due. The journal's chain of hashes is computed again; when it does not fit, the exit
-code is 3. --json has the messages and states in full.`,
+		Long: `Show every message that reached the saga and who sent it, what it changed, decided and sent, and which
+entry answered that; the attempts that failed, the timers that are due, and what is left: which messages
+would lead on from here, and where to. The trace's id and the dead letters of the order stand above.
+The journal's chain of hashes is computed again; when it does not fit, the exit code is 3. Entries
+that were archived are in the file that is named; "millrace saga replay" reads it. --json has the
+messages and states in full.`,
 		Example: "  millrace saga show ord_01k9zq6v3e7x\n  millrace saga show ord_01k9zq6v3e7x --at 2 --json",
 		Args:    exactly("ID"),
 	}
@@ -127,9 +143,9 @@ code is 3. --json has the messages and states in full.`,
 				}
 			}
 			if p.json {
-				err = writeJSON(p.Stdout, h)
+				err = writeJSON(p.Stdout, storyOf(h))
 			} else {
-				p.printHistory(h)
+				p.printStory(storyOf(h))
 			}
 			if err == nil && !h.Chain.OK {
 				return WithCode(Damaged, fmt.Errorf("saga show %s: the journal was changed or is incomplete from entry %d on (%s): compare it with a backup", args[0], h.Chain.BrokenAt, h.Chain.Why))
@@ -140,7 +156,7 @@ code is 3. --json has the messages and states in full.`,
 	return c
 }
 
-func (p *program) printHistory(h audit.History) {
+func (p *program) printStory(h story) {
 	s := h.Saga
 	chain := word("ok, %d entries", h.Chain.Entries).in(green)
 	if !h.Chain.OK {
@@ -153,36 +169,50 @@ func (p *program) printHistory(h audit.History) {
 		{word("definition").in(faint), word("%d", s.Definition), word("version %d", s.Version)},
 		{word("chain").in(faint), chain},
 	}
+	if h.Archived != nil {
+		rows = append(rows, []cell{word("archived").in(faint), word("%d entries", h.Archived.Entries), word("%s", h.Archived.File)})
+	}
+	for _, id := range h.Traces {
+		rows = append(rows, []cell{word("trace").in(faint), word("%s", id)})
+	}
 	for _, t := range h.Timers {
 		rows = append(rows, []cell{word("timer").in(faint), word("%s", t.Name), word("due %s", moment(t.Due))})
 	}
 	p.table(p.Stdout, nil, rows)
+	p.printWaiting(h)
 	fmt.Fprintln(p.Stdout)
-	lines := make([][]cell, 0, len(h.Journal))
-	for _, e := range h.Journal {
-		outcome := word("%s", e.Outcome)
-		if e.Outcome == "failed" {
-			outcome = outcome.in(red)
-		}
-		state := e.From
-		if e.To != e.From {
-			state += " → " + e.To
-		}
-		sent := make([]string, len(e.Sent))
-		for i, m := range e.Sent {
-			sent[i] = m.Type
-		}
-		var timers []string
-		for _, t := range e.Set {
-			timers = append(timers, "+"+t)
-		}
-		for _, t := range e.Cleared {
-			timers = append(timers, "-"+t)
-		}
-		lines = append(lines, []cell{
-			word("%d", e.Seq), word("%s", moment(e.At)), word("%s", e.Type), outcome, word("%s", state),
-			word("%s", dash(strings.Join(sent, ", "))), word("%s", dash(strings.Join(timers, " "))), word("%s", short(e.Error, 100)).in(red),
-		})
+	lines := make([][]cell, len(h.Journal))
+	for i, e := range h.Journal {
+		lines[i] = append([]cell{word("%d", e.Seq)}, e.words()...)
 	}
-	p.table(p.Stdout, []string{"SEQ", "AT", "MESSAGE", "OUTCOME", "STATE", "SENT", "TIMERS", ""}, lines)
+	p.table(p.Stdout, []string{"SEQ", "AT", "MESSAGE", "OF", "OUTCOME", "STATE", "SENT (ANSWERED BY)", "TIMERS", "CHANGED", ""}, lines)
+	if len(h.Left) == 0 {
+		return
+	}
+	fmt.Fprintln(p.Stdout)
+	left := make([][]cell, len(h.Left))
+	for i, w := range h.Left {
+		left[i] = w.words()
+	}
+	p.table(p.Stdout, nil, left)
+}
+
+func (p *program) printWaiting(h story) {
+	waiting := h.waiting()
+	rows := make([][]cell, len(waiting))
+	for i, l := range waiting {
+		rows[i] = []cell{
+			word("dead letter").in(faint), word("%s", l.State).in(red), word("%s", l.Type), word("%s, %s: %s", l.Service, l.Handler, l.Reason),
+			word("millrace dlq show %s", l.ID),
+		}
+	}
+	p.table(p.Stdout, nil, rows)
+}
+
+// words are a chapter's, without its number.
+func (c chapter) words() []cell {
+	return []cell{
+		word("%s", moment(c.At)), word("%s", c.Type), word("%s", dash(c.By)), word("%s", c.Outcome).in(outcomeColour(c.Outcome)), word("%s", c.stateWords()),
+		word("%s", dash(c.sentWords())), word("%s", dash(c.timerWords())), word("%s", dash(c.changed())), word("%s", short(c.Error, 100)).in(red),
+	}
 }

@@ -13,13 +13,17 @@ import (
 )
 
 // asOf gives a history as it was: behind the entry with that number, or at that time or age. What
-// the chain says is of the whole journal. When a timer was due is not in the journal, so those
-// that were running then are not shown.
+// the chain says is of the whole journal, and traces and dead letters are those of today. When a timer was
+// due is not in the journal, so those that were running then are not shown.
 func (p *program) asOf(h audit.History, at string) (audit.History, error) {
 	var kept func(audit.Entry) bool
+	before := 0 // entries that are in a file
+	if h.Archived != nil {
+		before = h.Archived.Entries
+	}
 	if seq, err := strconv.Atoi(at); err == nil {
-		if seq < 1 || seq > len(h.Journal) {
-			return h, fmt.Errorf("--at %d: the journal has the entries 1 to %d", seq, len(h.Journal))
+		if last := before + len(h.Journal); seq < 1 || seq > last {
+			return h, fmt.Errorf("--at %d: the journal has the entries 1 to %d", seq, last)
 		}
 		kept = func(e audit.Entry) bool { return e.Seq <= seq }
 	} else {
@@ -30,8 +34,11 @@ func (p *program) asOf(h audit.History, at string) (audit.History, error) {
 		kept = func(e audit.Entry) bool { return !e.At.After(then) }
 	}
 	h.Journal = slices.DeleteFunc(slices.Clone(h.Journal), func(e audit.Entry) bool { return !kept(e) })
+	if before > 0 && len(h.Journal) == 0 {
+		return h, fmt.Errorf("--at %s: the first %d entries were archived, and what was then is in %s: `millrace saga replay` reads it", at, before, h.Archived.File)
+	}
 	h.Timers, h.Inside = []audit.Timer{}, json.RawMessage("null")
-	h.Saga.State, h.Saga.Status, h.Saga.Reason, h.Saga.Version, h.Saga.Stuck = saga.New.String(), order.Pending.String(), "", len(h.Journal), false
+	h.Saga.State, h.Saga.Status, h.Saga.Reason, h.Saga.Version, h.Saga.Stuck = saga.New.String(), order.Pending.String(), "", before+len(h.Journal), false
 	h.Saga.EnteredAt = h.Saga.PlacedAt
 	for _, e := range h.Journal {
 		if err := enter(&h.Saga, e); err != nil {

@@ -80,8 +80,12 @@ func (p *program) corpusAdd() *cobra.Command {
 		Short: "Put bundles into the corpus",
 		Long: `Copy bundles into the corpus and list their checksums. A bundle that this build does not replay as OK is
 refused, for it would fail from the first day on, and so is one whose name is taken by another. Export
-with --redact: what lies in the corpus is read by everybody.`,
-		Example: "  millrace saga export ord_01k9zq6v3e7x --redact > odd.ndjson\n  millrace saga corpus add odd.ndjson",
+with --redact: what lies in the corpus is read by everybody.
+
+--pick takes of each bundle only those histories that show an edge, an end or a mishap which the corpus
+does not show yet by a real run, the shortest for each, and keeps them under the bundle's name. That is
+for the thousands that a run of "make chaos CORPUS=DIR" leaves.`,
+		Example: "  millrace saga export ord_01k9zq6v3e7x --redact > odd.ndjson\n  millrace saga corpus add odd.ndjson\n  millrace saga corpus add --pick /tmp/histories/chaos-embedded-7.ndjson",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return fmt.Errorf("%s takes the files of bundles: `%s --help` shows an example", c.CommandPath(), c.CommandPath())
@@ -90,10 +94,20 @@ with --redact: what lies in the corpus is read by everybody.`,
 		},
 	}
 	dir := corpusFlag(c)
+	pick := c.Flags().Bool("pick", false, "only histories that show what the corpus does not show yet")
 	c.RunE = func(_ *cobra.Command, args []string) error {
+		keep := func(dir, path string) (bool, error) { return true, p.keep(dir, path) }
+		if *pick {
+			keep = p.pick
+		}
+		added := []string{}
 		for _, path := range args {
-			if err := p.keep(*dir, path); err != nil {
+			kept, err := keep(*dir, path)
+			if err != nil {
 				return fmt.Errorf("saga corpus add: %w", err)
+			}
+			if kept {
+				added = append(added, path)
 			}
 		}
 		sums, err := replay.SumsOf(os.DirFS(*dir))
@@ -104,9 +118,9 @@ with --redact: what lies in the corpus is read by everybody.`,
 			return fmt.Errorf("saga corpus add: %w", err)
 		}
 		if p.json {
-			return writeJSON(p.Stdout, map[string]any{"added": args, "bundles": bytes.Count(sums, []byte("\n"))})
+			return writeJSON(p.Stdout, map[string]any{"added": added, "bundles": bytes.Count(sums, []byte("\n"))})
 		}
-		fmt.Fprintf(p.Stdout, "added %s; the corpus has %d bundles\n", strings.Join(args, ", "), bytes.Count(sums, []byte("\n")))
+		fmt.Fprintf(p.Stdout, "added %s; the corpus has %d bundles\n", dash(strings.Join(added, ", ")), bytes.Count(sums, []byte("\n")))
 		return nil
 	}
 	return c

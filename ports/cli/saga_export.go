@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bufio"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -70,7 +72,7 @@ func (p *program) histories(ctx context.Context, c *cobra.Command, where Where, 
 		return nil, fmt.Errorf("saga %s: %w", c.Name(), err)
 	}
 	if h.Sagas == 0 {
-		return nil, errors.Join(WithCode(Damaged, fmt.Errorf("saga %s: the query chooses no saga that has begun: `millrace saga list` shows what there is", c.Name())), h.Close())
+		return nil, errors.Join(WithCode(Damaged, fmt.Errorf("saga %s: the query chooses no saga that has begun and whose journal is here: `millrace saga list` shows what there is, `millrace saga show` in which file an archived journal is", c.Name())), h.Close())
 	}
 	return h, nil
 }
@@ -103,26 +105,55 @@ func export(to io.Writer, h *Histories, redact bool) error {
 	return nil
 }
 
-// openBundle opens a bundle, after it was read once to its end: of one that was cut or altered
-// nothing is replayed.
+// openBundle opens a bundle, or the archive of one, after it was read once to its end: of one that was
+// cut or altered nothing is replayed.
 func openBundle(path string) (*Histories, error) {
-	whole, err := os.Open(path)
+	whole, end, err := unpacked(path)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no order's id, and no file that can be read: %w", path, err)
+		return nil, err
 	}
-	defer func() { _ = whole.Close() }()
-	if _, err := checkBundle(whole); err != nil {
+	_, err = checkBundle(whole)
+	if err = errors.Join(err, end()); err != nil {
 		return nil, damaged(path, err)
 	}
+	text, end, err := unpacked(path)
+	if err != nil {
+		return nil, err
+	}
+	bundle, err := replay.NewReader(text)
+	if err != nil {
+		return nil, errors.Join(damaged(path, err), end())
+	}
+	return &Histories{Sagas: bundle.Header.Sagas, Entries: bundle.Header.Entries, Redacted: bundle.Header.Redacted, All: bundle.Histories(), Close: end}, nil
+}
+
+// unpacked opens a file that may be compressed, as the archives of the retention are (RFC 1952).
+func unpacked(path string) (io.Reader, func() error, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, nil, fmt.Errorf("%q is no order's id, and no file that can be read: %w", path, err)
 	}
-	bundle, err := replay.NewReader(file)
+	text := bufio.NewReader(file)
+	if magic, _ := text.Peek(2); string(magic) != "\x1f\x8b" {
+		return text, file.Close, nil
+	}
+	plain, err := gzip.NewReader(text)
 	if err != nil {
-		return nil, errors.Join(damaged(path, err), file.Close())
+		return nil, nil, errors.Join(damaged(path, replay.ErrBundle.Because(err)), file.Close())
 	}
-	return &Histories{Sagas: bundle.Header.Sagas, Entries: bundle.Header.Entries, All: bundle.Histories(), Close: file.Close}, nil
+	return inflating{plain}, file.Close, nil
+}
+
+// inflating reads what is compressed; when that is damaged, so is the bundle.
+type inflating struct{ from io.Reader }
+
+// Read fails with replay.ErrBundle where the file is cut or altered.
+func (i inflating) Read(to []byte) (int, error) {
+	n, err := i.from.Read(to)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = replay.ErrBundle.Because(fmt.Errorf("it cannot be unpacked: %w", err))
+	}
+	return n, err
 }
 
 func checkBundle(from io.Reader) (replay.Header, error) {

@@ -23,7 +23,8 @@ func (p *program) sagaReplay() *cobra.Command {
 		Short: "Decide histories again with this build, and say where it differs",
 		Long: `Give the messages of stored histories to this build's Decide, in the order in which they came, and
 compare every decision with the one that was made. Nothing is written, sent or called: databases are
-opened for reading only.
+opened for reading only. FILE is a bundle of "millrace saga export", or an archive of the retention of
+journals, compressed as it is.
 
 A saga is OK, DIVERGED with the first entry at which the two part, or UNREPLAYABLE when its history
 is damaged or this build cannot read all of it. Exit codes: 0 all are OK; 2 at least one diverged;

@@ -34,9 +34,19 @@ func (e *Engine) Handle(ctx context.Context, m messages.Message) error {
 	return e.turn(ctx, m, messages.CauseOf(ctx))
 }
 
-// turn decides, and journals an attempt that failed.
+// turn decides, and journals an attempt that failed. A panic is such an attempt, and stays a panic.
 func (e *Engine) turn(ctx context.Context, m messages.Message, cause messages.Cause) error {
+	ended := false
+	defer func() {
+		if ended {
+			return
+		}
+		p := recover()
+		_ = e.journalFailure(ctx, m, cause, fmt.Errorf("panic: %v", p)) // nobody is left to be told but by the panic
+		panic(p)
+	}()
 	err := e.decide(ctx, saga.Input{ID: cause.MessageID, Message: m}, cause)
+	ended = true
 	if err != nil && worthAnEntry(err) {
 		err = errors.Join(err, e.journalFailure(ctx, m, cause, err))
 	}
@@ -106,6 +116,15 @@ func (e *Engine) decide(ctx context.Context, in saga.Input, cause messages.Cause
 }
 
 func load(ctx context.Context, tx Tx, orderID string) (*Instance, error) {
+	i, err := find(ctx, tx, orderID)
+	if err == nil && i.Definition != saga.Version {
+		return nil, ErrDefinition
+	}
+	return i, err
+}
+
+// find is load for whoever decides nothing, so that no code for the saga is needed.
+func find(ctx context.Context, tx Tx, orderID string) (*Instance, error) {
 	found, err := tx.Sagas(ctx, orderID)
 	if err != nil {
 		return nil, err
@@ -116,9 +135,6 @@ func load(ctx context.Context, tx Tx, orderID string) (*Instance, error) {
 	}
 	if i.Version == 0 {
 		i.Definition, i.State, i.TimelineSeq = saga.Version, saga.Start(), 1
-	}
-	if i.Definition != saga.Version {
-		return nil, ErrDefinition
 	}
 	return i, nil
 }
@@ -191,7 +207,7 @@ func (e *Engine) journalFailure(ctx context.Context, m messages.Message, cause m
 	attempt := cause
 	attempt.Consumer = ""
 	return e.work.Do(messages.WithCause(ctx, attempt), func(tx Tx) error {
-		i, err := load(ctx, tx, m.Order())
+		i, err := find(ctx, tx, m.Order())
 		if err != nil {
 			return nil //nolint:nilerr // there is nothing to write it to; the failure itself is returned
 		}
@@ -205,10 +221,11 @@ func (e *Engine) journalFailure(ctx context.Context, m messages.Message, cause m
 	})
 }
 
-// worthAnEntry leaves out what says nothing about the saga: a database that is away, a shutdown.
+// worthAnEntry leaves out what says nothing about the saga: a database that is away or too slow, another
+// transaction that was in the way, a shutdown.
 func worthAnEntry(err error) bool {
 	return fault.KindOf(err) != fault.Unavailable && fault.KindOf(err) != fault.Conflict &&
-		!errors.Is(err, context.Canceled) && !errors.Is(err, ErrNoOrder)
+		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrNoOrder)
 }
 
 func completion(out []messages.Message) *messages.OrderCompleted {

@@ -39,7 +39,8 @@ func SumsOf(dir fs.FS) ([]byte, error) {
 
 // CheckCorpus replays every bundle of a folder strictly and hands on the results. It fails with
 // ErrCorpus when there is none, when the bundles are not exactly those of CorpusSums, or when
-// together they do not show everything that Wanted lists. A result that is not OK is no error.
+// together they do not show everything that Wanted lists, and those of real runs what WantedOfRuns
+// lists. A result that is not OK is no error.
 func CheckCorpus(dir fs.FS, o Options, report func(bundle string, r Result) error) (Summary, error) {
 	var sum Summary
 	listed, err := fs.ReadFile(dir, CorpusSums)
@@ -53,7 +54,7 @@ func CheckCorpus(dir fs.FS, o Options, report func(bundle string, r Result) erro
 	if err := sameBundles(string(listed), string(now)); err != nil {
 		return sum, err
 	}
-	var shown Coverage
+	var shown, ofRuns Coverage
 	for _, line := range strings.Split(strings.TrimSpace(string(now)), "\n") {
 		_, name, _ := strings.Cut(line, "  ")
 		text, err := fs.ReadFile(dir, name)
@@ -68,6 +69,9 @@ func CheckCorpus(dir fs.FS, o Options, report func(bundle string, r Result) erro
 			for h, err := range bundle.Histories() {
 				if err == nil {
 					shown.Add(h)
+					if h.OfRun() {
+						ofRuns.Add(h)
+					}
 				}
 				if !yield(h, err) {
 					return
@@ -84,6 +88,9 @@ func CheckCorpus(dir fs.FS, o Options, report func(bundle string, r Result) erro
 	}
 	if missing := shown.Missing(); len(missing) > 0 {
 		return sum, ErrCorpus.Because(fmt.Errorf("no history in it shows: %s", strings.Join(missing, "; ")))
+	}
+	if missing := ofRuns.missing(WantedOfRuns()); len(missing) > 0 {
+		return sum, ErrCorpus.Because(fmt.Errorf("no history of a real run shows: %s: collect some by `make chaos CORPUS=DIR`", strings.Join(missing, "; ")))
 	}
 	return sum, nil
 }

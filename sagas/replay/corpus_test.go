@@ -59,23 +59,35 @@ func TestAnEmptyOrThinnedCorpusFails(t *testing.T) {
 		}
 		dir[replay.CorpusSums] = &fstest.MapFile{Data: sums}
 	}
-	for name, thin := range map[string]func(dir fstest.MapFS){
-		"no folder":   func(dir fstest.MapFS) { clear(dir) },
-		"empty":       func(dir fstest.MapFS) { clear(dir); listAgain(dir) },
-		"one is gone": func(dir fstest.MapFS) { delete(dir, "declined.ndjson") },
-		"altered":     func(dir fstest.MapFS) { dir["declined.ndjson"] = dir["confirmed.ndjson"] },
-		"not listed":  func(dir fstest.MapFS) { dir["more.ndjson"] = dir["declined.ndjson"] },
-		"an edge less": func(dir fstest.MapFS) {
-			delete(dir, "declined.ndjson")
-			delete(dir, "paymentaftertheend.ndjson")
+	without := func(gone ...string) func(fstest.MapFS) {
+		return func(dir fstest.MapFS) {
+			for _, name := range gone {
+				if dir[name+".ndjson"] == nil {
+					t.Errorf("there is no %s", name)
+				}
+				delete(dir, name+".ndjson")
+			}
 			listAgain(dir)
-		},
-		"a class less":  func(dir fstest.MapFS) { delete(dir, "attemptsthatfailed.ndjson"); listAgain(dir) },
-		"a reason less": func(dir fstest.MapFS) { delete(dir, "inventorytimeout.ndjson"); listAgain(dir) },
+		}
+	}
+	const run = "chaos-embedded-18"
+	for name, c := range map[string]struct {
+		thin func(dir fstest.MapFS)
+		says string
+	}{
+		"no folder":     {func(dir fstest.MapFS) { clear(dir) }, "cannot be read"},
+		"empty":         {func(dir fstest.MapFS) { clear(dir); listAgain(dir) }, "it is empty"},
+		"one is gone":   {func(dir fstest.MapFS) { delete(dir, "declined.ndjson") }, "declined.ndjson is gone"},
+		"altered":       {func(dir fstest.MapFS) { dir["declined.ndjson"] = dir["confirmed.ndjson"] }, "declined.ndjson was altered"},
+		"not listed":    {func(dir fstest.MapFS) { dir["more.ndjson"] = dir["declined.ndjson"] }, "more.ndjson is not listed"},
+		"an edge less":  {without(run, "declined", "paymentaftertheend"), "no history in it shows: edge awaiting_payment PaymentFailed failed"},
+		"a class less":  {without(run, "attemptsthatfailed"), "no history in it shows: an attempt that failed"},
+		"a reason less": {without(run, "inventorytimeout"), "end for inventory_timeout"},
+		"no real run":   {without(run), "no history of a real run shows: edge new OrderCreated awaiting_payment;"},
 	} {
 		dir := loaded(t)
-		thin(dir)
-		if _, err := replay.CheckCorpus(dir, replay.Options{}, ignored); !errors.Is(err, replay.ErrCorpus) {
+		c.thin(dir)
+		if _, err := replay.CheckCorpus(dir, replay.Options{}, ignored); !errors.Is(err, replay.ErrCorpus) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

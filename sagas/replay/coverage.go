@@ -38,6 +38,22 @@ func Wanted() []string {
 	return append(all, failedAttempt, heldMessage, duplicate, staleTimer, lateForward, lateCancel, afterEverybody)
 }
 
+// WantedOfRuns is what of Wanted a corpus must show by histories of real runs, attacked ones. Two things
+// do not come to a saga in a run: the inbox keeps what comes again, and the participants' tombstones what
+// would come after the end. Those are shown by staged histories alone.
+func WantedOfRuns() []string {
+	return slices.DeleteFunc(Wanted(), func(one string) bool { return one == duplicate || one == afterEverybody })
+}
+
+// Staged is the build that histories name which no run has left: the engine has written them, and a test
+// has said what the participants say.
+const Staged = "corpus"
+
+// OfRun says whether a history comes from a real run.
+func (h History) OfRun() bool {
+	return len(h.Entries) > 0 && !slices.ContainsFunc(h.Entries, func(e Entry) bool { return e.Build == Staged })
+}
+
 func edgeName(e saga.Edge) string {
 	return "edge " + e.From.String() + " " + e.On + " " + e.To.String()
 }
@@ -45,8 +61,10 @@ func edgeName(e saga.Edge) string {
 func reasonName(reason string) string { return "end for " + reason }
 
 // Missing is what of Wanted has not been seen.
-func (c *Coverage) Missing() []string {
-	return slices.DeleteFunc(Wanted(), func(one string) bool { return c.seen[one] })
+func (c *Coverage) Missing() []string { return c.missing(Wanted()) }
+
+func (c *Coverage) missing(wanted []string) []string {
+	return slices.DeleteFunc(wanted, func(one string) bool { return c.seen[one] })
 }
 
 // Add looks at one history.

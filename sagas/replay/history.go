@@ -17,7 +17,7 @@ const Failed = "failed"
 // History is everything that reached one saga, and where the saga says that it is.
 type History struct {
 	Saga    Saga
-	Entries []Entry // by Seq
+	Entries []Entry // by Seq; without those that are archived
 }
 
 // Saga is a saga as it was stored when its history was read.
@@ -27,6 +27,15 @@ type Saga struct {
 	State      json.RawMessage `json:"state"`      // null before its first message
 	Entries    int             `json:"entries"`    // how many it has written
 	Hash       string          `json:"hash"`       // of the last
+	Archived   *Archived       `json:"archived,omitempty"`
+}
+
+// Archived says that the retention has put the first entries of a history into a file. What has
+// reached the saga since then follows on them.
+type Archived struct {
+	Entries int    `json:"entries"` // how many
+	Hash    string `json:"hash"`    // of the last of them
+	File    string `json:"file"`    // its name
 }
 
 // Entry is one line of a journal, in the shape in which it was hashed.
@@ -89,16 +98,22 @@ type Damage struct {
 func (d *Damage) Error() string { return fmt.Sprintf("entry %d: %s", d.Seq, d.Why) }
 
 // Whole checks that nothing of a history is missing or changed: sequence, hashes, states that
-// follow on each other, and the end that the saga knows. The error is a *Damage.
+// follow on each other, and the end that the saga knows. Of a history that is archived in part it checks
+// what has come since; one that is archived as a whole is not here. The error is a *Damage.
 func Whole(h History) error {
-	if len(h.Entries) == 0 {
+	before, hash := h.archived()
+	switch {
+	case len(h.Entries) == 0 && before > 0 && before == h.Saga.Entries:
+		return &Damage{1, fmt.Sprintf("it and all behind it were archived: replay the file %s", h.Saga.Archived.File)}
+	case len(h.Entries) == 0:
 		return &Damage{1, "the saga has no history"}
 	}
-	var hash string
 	for i, e := range h.Entries {
 		switch {
-		case e.Seq != i+1:
-			return &Damage{i + 1, "it is missing"}
+		case before > 0 && e.Seq <= before:
+			return &Damage{e.Seq, "it was archived, and stands there again"}
+		case e.Seq != before+i+1:
+			return &Damage{before + i + 1, "it is missing"}
 		case e.OrderID != h.Saga.OrderID:
 			return &Damage{e.Seq, "it is of the order " + e.OrderID}
 		case i > 0 && !sameJSON(e.Before, h.Entries[i-1].After):
@@ -124,6 +139,26 @@ func Whole(h History) error {
 		return &Damage{last.Seq, "the saga stands in another state than its last entry left"}
 	}
 	return nil
+}
+
+// archived gives how many entries of a history are in a file, and the hash of the last of them.
+func (h History) archived() (int, string) {
+	if h.Saga.Archived == nil {
+		return 0, ""
+	}
+	return h.Saga.Archived.Entries, h.Saga.Archived.Hash
+}
+
+// start is the state in which the first entry found the saga.
+func (h History) start() (saga.State, error) {
+	s := saga.Start()
+	if h.Saga.Archived == nil {
+		return s, nil
+	}
+	if err := json.Unmarshal(h.Entries[0].Before, &s); err != nil {
+		return s, fmt.Errorf("the state that the archived entries left cannot be read: %w", err)
+	}
+	return s, nil
 }
 
 // sameJSON says whether two texts mean the same. Equal bytes, which is nearly always, cost nothing.

@@ -15,6 +15,23 @@ type difference struct {
 	a, b json.RawMessage
 }
 
+// Difference is a place at which two states of a saga part, as a JSON pointer. Null stands for a member
+// that is not there.
+type Difference struct {
+	Path   string          `json:"path"`
+	Before json.RawMessage `json:"before"`
+	After  json.RawMessage `json:"after"`
+}
+
+// Differences gives every place at which two states part; never nil.
+func Differences(before, after json.RawMessage) []Difference {
+	all := []Difference{}
+	for _, d := range differences("", decode(before), decode(after)) {
+		all = append(all, Difference{d.path, d.a, d.b})
+	}
+	return all
+}
+
 // decode reads JSON with its numbers as they are written: amounts are larger than a float's 53 bits
 // allow. What is no JSON is taken as a text.
 func decode(text json.RawMessage) any {

@@ -22,7 +22,7 @@ func Redact(h History, salt []byte) (History, error) {
 	}
 	r := redaction{salt}
 	out := History{Saga: h.Saga, Entries: make([]Entry, len(h.Entries))}
-	var hash string
+	_, hash := h.archived()
 	var err error
 	for i, e := range h.Entries {
 		for _, text := range []*json.RawMessage{&e.Payload, &e.Before, &e.After} {

@@ -63,7 +63,11 @@ func Replay(h History, o Options) Result {
 	if err := Whole(h); err != nil {
 		return r.unreplayable(Divergence{Seq: damagedAt(err), Class: MissingHistory, Detail: err.Error()})
 	}
-	state, last := saga.Start(), lastEffect(h.Entries)
+	state, err := h.start()
+	if err != nil {
+		return r.unreplayable(Divergence{Seq: h.Entries[0].Seq, On: h.Entries[0].Type, Class: UnknownHistory, Path: "/before", Detail: err.Error()})
+	}
+	last := lastEffect(h.Entries)
 	for i, e := range h.Entries {
 		if e.Outcome == Failed {
 			continue

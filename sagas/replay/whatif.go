@@ -52,6 +52,9 @@ func WhatIf(h History, c Change, decide Decide) (Path, error) {
 	if err := Whole(h); err != nil {
 		return Path{}, err
 	}
+	if h.Saga.Archived != nil {
+		return Path{}, fmt.Errorf("its first %d entries were archived: ask about the file %s", h.Saga.Archived.Entries, h.Saga.Archived.File)
+	}
 	arrivals, err := c.arrivals(h)
 	if err != nil {
 		return Path{}, err

@@ -97,6 +97,11 @@ func attack(ctx context.Context, o options, out io.Writer) (*report, error) {
 		}
 	}
 	w.keep(r)
+	if o.Corpus != "" {
+		if err := w.saveHistories(ctx, o.Corpus); err != nil {
+			return r, err
+		}
+	}
 	return r, nil
 }
 

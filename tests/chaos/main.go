@@ -36,6 +36,7 @@ type options struct {
 	Duration time.Duration
 	Faults   []string // names, or beginnings of names; none for all that fit
 	Report   string   // file for the report as JSON
+	Corpus   string   // folder for the histories of the sagas, redacted
 	Binary   string   // built already, with failpoints
 	Keep     bool
 }
@@ -78,6 +79,7 @@ func parse(args []string) (o options, list bool, err error) {
 	flags.StringVar(&o.Stack, "stack", embeddedStack, "embedded or real")
 	flags.DurationVar(&o.Duration, "duration", 3*time.Minute, "of load and faults; a short one plans fewer faults")
 	flags.StringVar(&o.Report, "report", "", "file for the report as JSON")
+	flags.StringVar(&o.Corpus, "corpus", "", "folder into which the histories of the sagas are written, redacted")
 	flags.StringVar(&o.Binary, "binary", "", "a millrace that was built with -tags failpoints, to be attacked instead of this tree's")
 	flags.BoolVar(&o.Keep, "keep", false, "keep the folder of the run even when it passed")
 	flags.BoolVar(&list, "list", false, "print the table of faults and attack nothing")

@@ -9,6 +9,7 @@ const (
 	kafka    = "adapters/kafkabus"
 	relay    = "adapters/outbox"
 	books    = "adapters/audit"
+	journals = "adapters/journal"
 	recovery = "tests/recovery"
 	saga     = "sagas/order"
 	postgres = "/postgres" // a part of a test that needs the server
@@ -323,6 +324,26 @@ var mutants = []mutant{
 		name: "the journal's hashes are not chained", file: "sagas/engine/engine.go",
 		edits:  one("Chain(i.JournalHash, entry)", "Chain(\"\", entry)"),
 		checks: []check{{books, "^TestAHistoryShowsEveryMessageAndItsDecision$" + sqlite}},
+	},
+	{
+		name: "a decision that panics leaves no entry in the journal", file: "sagas/engine/engine.go",
+		edits:  one("		_ = e.journalFailure(ctx, m, cause, fmt.Errorf(\"panic: %v\", p)) //", "		//"),
+		checks: []check{{journals, "^TestADecisionThatPanicsLeavesAnEntryAndStaysAPanic$"}},
+	},
+	{
+		name: "a journal that is not whole is archived and deleted", file: "adapters/journal/archive/retention.go",
+		edits:  one("if err := replay.Whole(h); err != nil {", "if err := replay.Whole(h); err != nil && damaged != nil {"),
+		checks: []check{{journals, "^TestAJournalThatIsNotWholeIsNamedAndStaysWhereItIs$"}},
+	},
+	{
+		name: "the retention writes anew what a run that was killed has left", file: "adapters/journal/archive/retention.go",
+		edits:  one("	if !r.looked {", "	if r.looked {"),
+		checks: []check{{journals, "^TestACrashBetweenFileAndDatabaseLosesNothingAndDoublesNothing$" + sqlite}},
+	},
+	{
+		name: "a journal is archived while a dead letter of its order waits", file: "adapters/journal/archive/retention.go",
+		edits:  one("AND d.state IN ('waiting', 'parked', 'redriving'))", "AND d.state = 'parked')"),
+		checks: []check{{journals, "^TestOnlyWhatIsOldAndEndedAndWaitedForByNobodyIsArchived$" + sqlite}},
 	},
 
 	// Mail.

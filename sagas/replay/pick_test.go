@@ -1,0 +1,49 @@
+package replay_test
+
+import (
+	"bytes"
+	"iter"
+	"os"
+	"testing"
+
+	"millrace/sagas/replay"
+)
+
+func histories(t *testing.T, name string) iter.Seq2[replay.History, error] {
+	t.Helper()
+	text, err := os.ReadFile(corpus + "/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := replay.NewReader(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bundle.Histories()
+}
+
+func TestAsFewHistoriesArePickedAsShowWhatIsNotShownYet(t *testing.T) {
+	t.Parallel()
+	const run = "chaos-embedded-18.ndjson"
+	all, err := replay.Pick(histories(t, run), replay.Coverage{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var covered replay.Coverage
+	for _, h := range all {
+		covered.Add(h)
+	}
+	if left := len(covered.Missing()); left != len(replay.Wanted())-len(replay.WantedOfRuns()) || len(all) >= len(replay.WantedOfRuns()) {
+		t.Errorf("%d histories leave %v", len(all), covered.Missing())
+	}
+	shown, err := replay.OfRuns(os.DirFS(corpus))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := replay.Pick(histories(t, run), shown); err != nil || len(again) != 0 {
+		t.Errorf("of what is there %d are picked once more: %v", len(again), err)
+	}
+	if staged, err := replay.Pick(histories(t, "attemptsthatfailed.ndjson"), replay.Coverage{}); err != nil || len(staged) != 0 {
+		t.Errorf("of a staged history %d are picked: %v", len(staged), err)
+	}
+}
