@@ -115,8 +115,11 @@ func NewRelay(c Config) (*Relay, error) {
 	}
 	fwd, err := forwarder.NewForwarder(f, s, watermillLog(log), forwarder.Config{
 		ForwarderTopic: "outbox",
-		Middlewares:    []message.HandlerMiddleware{middleware.Recoverer}, // a panic is a failed attempt
-		CloseTimeout:   time.Second,                                       // after the feed's grace time
+		Middlewares: []message.HandlerMiddleware{
+			roomy,                // before anything lies on the stack
+			middleware.Recoverer, // a panic is a failed attempt
+		},
+		CloseTimeout: time.Second, // after the feed's grace time
 	})
 	if err != nil {
 		return nil, fmt.Errorf("forwarder: %w", err)
