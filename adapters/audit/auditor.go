@@ -103,7 +103,7 @@ func (a *Auditor) look(ctx context.Context, settled bool, earlier findings) (fin
 	for _, s := range []struct {
 		db *sqldb.DB
 		to **snapshot
-	}{{a.Ordering, &p.ordering}, {a.Payments, &p.payments}, {a.Inventory, &p.inventory}, {a.Notifications, &p.notifications}} {
+	}{{a.Ordering, &p.ordering}, {a.Ordering, &p.telling}, {a.Payments, &p.payments}, {a.Inventory, &p.inventory}, {a.Notifications, &p.notifications}} {
 		snap, err := open(ctx, s.db)
 		if err != nil {
 			return p.found, err
@@ -122,9 +122,10 @@ func (a *Auditor) look(ctx context.Context, settled bool, earlier findings) (fin
 	}
 	var group errgroup.Group // whoever reads one database alone does so beside the others
 	group.Go(func() error {
-		return all(p.terminal, p.timelines, p.journals, p.outboxOfOrdering, p.accepted, p.unclaimed,
+		return all(p.terminal, p.timelines, p.outboxOfOrdering, p.accepted, p.unclaimed,
 			func() error { return p.inboxes(p.ordering) })
 	})
+	group.Go(p.journals) // as much as all the rest of ordering
 	group.Go(func() error {
 		return all(p.stock, p.money, p.outboxOfParticipants,
 			func() error { return p.inboxes(p.payments, p.inventory, p.notifications) })
@@ -154,6 +155,7 @@ func all(checks ...func() error) error {
 // pass is one look: the snapshots, and what was found in them.
 type pass struct {
 	ordering, payments, inventory, notifications *snapshot
+	telling                                      *snapshot          // of ordering too, for the journals alone
 	accounts                                     map[string]account // nil without a ledger
 	found                                        findings
 	settled                                      bool

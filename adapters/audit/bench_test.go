@@ -102,14 +102,12 @@ func (w *world) copies(db *sqldb.DB, table string, n int) {
 	}
 	w.must(found.Err())
 	w.must(found.Close())
-	serial := -1 // filled by the database
 	var kept []string
+	filled := make([]bool, len(columns)) // by the database
 	for i, c := range columns {
-		if c == "seq" && table == "outbox" {
-			serial = i
-			continue
+		if filled[i] = c == "seq" && table == "outbox" || c == "ended"; !filled[i] {
+			kept = append(kept, c)
 		}
-		kept = append(kept, c)
 	}
 	const batch = 400
 	var values []string
@@ -124,6 +122,9 @@ func (w *world) copies(db *sqldb.DB, table string, n int) {
 	for i := 1; i < n; i++ {
 		for _, row := range all {
 			for c, v := range row {
+				if filled[c] {
+					continue
+				}
 				switch v := v.(type) {
 				case string:
 					row := renamed(v, i)
@@ -134,9 +135,7 @@ func (w *world) copies(db *sqldb.DB, table string, n int) {
 				case []byte:
 					args = append(args, []byte(renamed(string(v), i)))
 				default:
-					if c != serial {
-						args = append(args, v)
-					}
+					args = append(args, v)
 				}
 			}
 			if values = append(values, holes); len(values) == batch {

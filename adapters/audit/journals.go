@@ -32,7 +32,7 @@ func scanStep(r *sql.Rows, s *step) error {
 // database, which has to sort the rows: it is asked whether one is an end. Of a journal that is archived
 // only what has come since is here: that it told the end stands in its file.
 func (p *pass) journals() error {
-	c, err := walk(p.ordering, scanStep, func(s *step) string { return s.orderID },
+	c, err := walk(p.telling, scanStep, func(s *step) string { return s.orderID },
 		`SELECT o.id, o.status, j.seq, j.type, j.message_id, j.outcome,
 			(j.state_before <> j.state_after OR j.sent <> '[]') AND (j.state_before LIKE '%"step":"confirmed"%'
 				OR j.state_before LIKE '%"step":"failed"%' OR j.state_before LIKE '%"step":"cancelled"%'),
@@ -95,7 +95,7 @@ func (p *pass) stepped(of *steps, s *step) {
 	if !s.sent.Valid {
 		return
 	}
-	p.found.of(audit.OutboxMatchesState).checked++
+	p.found.of(audit.OutboxMatchesState).count(1)
 	if !s.kept.Bool {
 		p.found.of(audit.OutboxMatchesState).broken(s.orderID, "%s of journal entry %d is not in the outbox", s.sent.String, s.seq.Int64)
 	}
@@ -115,7 +115,7 @@ func (p *pass) ended(of *steps) {
 	case of.archived > 0 && of.ends > 0:
 		f.broken(of.orderID, "OrderCompleted was sent again after its journal was archived")
 	case of.archived > 0: // the file has what was sent
-		f.checked++
+		f.count(1)
 	case terminal && of.ends == 1 && of.told != of.status:
 		f.broken(of.orderID, "the order is %s, OrderCompleted says %s", of.status, of.told)
 	case terminal && of.ends != 1, !terminal && of.ends != 0:
