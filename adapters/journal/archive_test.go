@@ -224,7 +224,7 @@ func TestWhatComesAfterTheArchiveIsChainedToIt(t *testing.T) {
 		if got := replay.Replay(h, replay.Options{}); got.Verdict != replay.OK || got.Entries != 1 || h.Entries[0].Seq != 4 {
 			t.Errorf("what came after is %+v", got)
 		}
-		if _, err := replay.WhatIf(h, replay.Change{Drop: 4}, saga.Decide); err == nil || !strings.Contains(err.Error(), h.Saga.Archived.File) {
+		if _, err := replay.WhatIf(h, replay.Change{Drop: 4}, replay.Options{}); err == nil || !strings.Contains(err.Error(), h.Saga.Archived.File) {
 			t.Errorf("what would have been: %v", err)
 		}
 		if redacted, err := replay.Redact(h, nil); err != nil || replay.Whole(redacted) != nil {

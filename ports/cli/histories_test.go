@@ -19,20 +19,27 @@ import (
 func fakeHistories(_ context.Context, _ cli.Where, q audit.Query, orderIDs ...string) (*cli.Histories, error) {
 	var all []replay.History
 	switch {
+	case q.User == "usr_older": // its saga of version 1 was undone where version 2 would have waited
+		all = append(all, kept("inventorytimeout"))
 	case q.User == "usr_diverged":
 		orderIDs = []string{"ord_diverged"}
 	case len(orderIDs) == 0 && q.Status != "FAILED":
-		all = append(all, confirmed())
+		all = append(all, kept("confirmed"))
 	case slices.Contains(orderIDs, "ord_none"):
 		return nil, fault.New(fault.NotFound, "saga_not_found", "there is no order with that id: `millrace saga list` shows those there are")
 	}
 	for _, id := range orderIDs {
-		h := confirmed()
+		h := kept("confirmed")
 		switch id {
 		case "ord_damaged":
 			h.Entries = h.Entries[:2]
 		case "ord_diverged":
 			h = charged(h)
+		case "ord_future": // it began with a version that this build does not have
+			h.Saga.Definition = 99
+			for i := range h.Entries {
+				h.Entries[i].Definition = 99
+			}
 		}
 		h.Saga.OrderID = id
 		all = append(all, rechained(h, id != "ord_damaged"))
@@ -79,9 +86,10 @@ func rechained(h replay.History, fits bool) replay.History {
 	return h
 }
 
-func confirmed() replay.History {
+// kept gives a history of the corpus.
+func kept(name string) replay.History {
 	_, here, _, _ := runtime.Caller(0)
-	text, err := os.ReadFile(filepath.Join(filepath.Dir(here), "../../sagas/testdata/corpus/confirmed.ndjson"))
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(here), "../../sagas/testdata/corpus", name+".ndjson"))
 	if err != nil {
 		panic(err)
 	}

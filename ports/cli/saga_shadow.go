@@ -28,7 +28,7 @@ func (p *program) sagaShadow() *cobra.Command {
 		Use:   "shadow",
 		Short: "Follow the live journal, and say where this build would decide otherwise",
 		Long: `Replay every saga that moves while the command runs, each time that it has moved, with this build beside
-the one that is deployed. Nothing is written or sent. It ends after --for, on Ctrl-C, or with
+the one that is deployed, each by the version of the definition that it has. Nothing is written or sent. It ends after --for, on Ctrl-C, or with
 --stop-at-first at the first divergence, and exits 2 when there was one.
 
 --metrics ADDR serves saga_divergence_total{class} and saga_shadow_replayed_total for
@@ -46,7 +46,7 @@ Prometheus at /metrics.`,
 	match := f.String("match", "strict", "what must be equal: strict, commands or terminal")
 	ignore := f.StringArray("ignore", nil, "JSON pointer to what may differ; * stands for one step; may be repeated")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		o, err := replayOptions("current", *match, *ignore, 1, 8)
+		o, err := replayOptions("recorded", *match, *ignore, 1, 8)
 		if err != nil {
 			return err
 		}

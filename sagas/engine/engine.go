@@ -73,13 +73,17 @@ func (e *Engine) decide(ctx context.Context, in saga.Input, cause messages.Cause
 	now := e.now().UTC().Truncate(time.Microsecond)
 	err := e.work.Do(ctx, func(tx Tx) error {
 		completed = nil
-		i, err := load(ctx, tx, orderID)
+		i, by, err := load(ctx, tx, orderID)
+		if errors.Is(err, errEnded) { // absorbed, without an entry: what is stored of it may be more than was read
+			clearFired(tx, orderID, in)
+			return nil
+		}
 		if err != nil {
 			return err
 		}
 		placedAt = i.PlacedAt
 		before := i.State
-		d := saga.Decide(before, in)
+		d := by.Decide(before, in)
 		if d.State.Entry != before.Entry {
 			i.EnteredAt = now
 		}
@@ -91,9 +95,7 @@ func (e *Engine) decide(ctx context.Context, in saga.Input, cause messages.Cause
 		}
 		mark(tx, i, d.Timeline, sent, now)
 		e.setTimers(tx, orderID, d)
-		if t, ok := in.Message.(saga.TimedOut); ok {
-			tx.ClearTimer(DueTimer{OrderID: orderID, Name: t.Timer.Name, Entry: t.Timer.Entry})
-		}
+		clearFired(tx, orderID, in)
 		entry := Entry{
 			Outcome: d.Verdict.String(), Sent: sent,
 			Timers: Timers{Set: d.SetTimers, Cleared: d.ClearTimers},
@@ -115,12 +117,22 @@ func (e *Engine) decide(ctx context.Context, in saga.Input, cause messages.Cause
 	return nil
 }
 
-func load(ctx context.Context, tx Tx, orderID string) (*Instance, error) {
+// load gives an order's saga and the definition that decides for it: a new one begins with the
+// current version, all others go on with theirs.
+func load(ctx context.Context, tx Tx, orderID string) (*Instance, saga.Definition, error) {
 	i, err := find(ctx, tx, orderID)
-	if err == nil && i.Definition != saga.Version {
-		return nil, ErrDefinition
+	if err != nil {
+		return nil, saga.Definition{}, err
 	}
-	return i, err
+	by, ok := saga.Of(i.Definition)
+	switch {
+	case ok:
+		return i, by, nil
+	case i.State.Step.Terminal():
+		return nil, saga.Definition{}, errEnded
+	default:
+		return nil, saga.Definition{}, ErrDefinition
+	}
 }
 
 // find is load for whoever decides nothing, so that no code for the saga is needed.
@@ -137,6 +149,13 @@ func find(ctx context.Context, tx Tx, orderID string) (*Instance, error) {
 		i.Definition, i.State, i.TimelineSeq = saga.Version, saga.Start(), 1
 	}
 	return i, nil
+}
+
+// clearFired ends the timer that a time-out came from, whatever became of it.
+func clearFired(tx Tx, orderID string, in saga.Input) {
+	if t, ok := in.Message.(saga.TimedOut); ok {
+		tx.ClearTimer(DueTimer{OrderID: orderID, Name: t.Timer.Name, Entry: t.Timer.Entry})
+	}
 }
 
 func (e *Engine) send(tx Tx, out []messages.Message, cause messages.Cause) ([]Sent, error) {

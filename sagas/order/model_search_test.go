@@ -11,11 +11,14 @@ import (
 type model struct {
 	decide   func(State, Input) Decision
 	flaws    flaws
-	orders   int  // 1 or 2
-	stock    int  // pieces at the start
-	repeats  int  // how often, in all, a delivery may leave its letter for another; below 0: always
-	timeouts bool // timers may run out
-	cancels  bool // customers may cancel
+	orders   int   // 1 or 2
+	stock    int   // pieces at the start
+	repeats  int   // how often, in all, a delivery may leave its letter for another; below 0: always
+	timeouts bool  // timers may run out
+	cancels  bool  // customers may cancel
+	migrates int   // how often an operator may take a saga to another version
+	begins   uint8 // version that sagas begin with, where they are migrated
+	migrate  func(s State, from, to int) (State, error)
 
 	sagas sagas
 	lanes map[lane]uint32
@@ -99,6 +102,7 @@ func (m *model) movesOf(at situation) []move {
 			add(d.what, to, 0, false, d.wish, noPromise)
 		}
 	}
+	m.migrations(l, add)
 	m.moves[at] = moves
 	return moves
 }
@@ -180,7 +184,7 @@ func (m *model) ended(w world) bool {
 // search visits every reachable world, breadth first, and stops at the first broken promise.
 func (m *model) search() result {
 	m.sagas.number, m.lanes, m.moves = map[string]uint16{}, map[lane]uint32{}, map[situation][]move{}
-	placed := lane{saga: m.sagas.numberOf(Start())}
+	placed := lane{saga: m.sagas.numberOf(Start()), version: m.begins}
 	placed.net.send(createdToSaga, createdToPayment)
 	first := m.laneNumber(placed)
 	start := world{stock: int8(m.stock), repeats: int8(m.repeats)}

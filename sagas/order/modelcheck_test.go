@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// worldsToSearch are the model checks. Between them they try every order of delivery, every
+// worldsToSearch are the model checks of every version. Between them they try every order of delivery, every
 // duplicate, every time-out and every cancel.
 var worldsToSearch = []struct {
 	name  string
@@ -21,17 +21,19 @@ var worldsToSearch = []struct {
 
 func TestEveryOrderOfEventsKeepsEveryPromise(t *testing.T) {
 	t.Parallel()
-	for _, s := range worldsToSearch {
-		t.Run(s.name, func(t *testing.T) {
-			t.Parallel()
-			m := s.model
-			m.decide = Decide
-			r := m.search()
-			if r.broken != noPromise {
-				t.Fatalf("broken: %s%s", r.broken, r.story())
-			}
-			t.Logf("%s", r)
-			fmt.Printf("model check: %s: %s\n", s.name, r)
-		})
+	for _, def := range definitions {
+		for _, s := range worldsToSearch {
+			t.Run(fmt.Sprintf("version %d, %s", def.Version, s.name), func(t *testing.T) {
+				t.Parallel()
+				m := s.model
+				m.decide = def.Decide
+				r := m.search()
+				if r.broken != noPromise {
+					t.Fatalf("broken: %s%s", r.broken, r.story())
+				}
+				t.Logf("%s", r)
+				fmt.Printf("model check: version %d, %s: %s\n", def.Version, s.name, r)
+			})
+		}
 	}
 }

@@ -2,6 +2,7 @@ package replay_test
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -75,14 +76,18 @@ func TestAnEmptyOrThinnedCorpusFails(t *testing.T) {
 		thin func(dir fstest.MapFS)
 		says string
 	}{
-		"no folder":     {func(dir fstest.MapFS) { clear(dir) }, "cannot be read"},
-		"empty":         {func(dir fstest.MapFS) { clear(dir); listAgain(dir) }, "it is empty"},
-		"one is gone":   {func(dir fstest.MapFS) { delete(dir, "declined.ndjson") }, "declined.ndjson is gone"},
-		"altered":       {func(dir fstest.MapFS) { dir["declined.ndjson"] = dir["confirmed.ndjson"] }, "declined.ndjson was altered"},
-		"not listed":    {func(dir fstest.MapFS) { dir["more.ndjson"] = dir["declined.ndjson"] }, "more.ndjson is not listed"},
-		"an edge less":  {without(run, "declined", "paymentaftertheend"), "no history in it shows: edge awaiting_payment PaymentFailed failed"},
-		"a class less":  {without(run, "attemptsthatfailed"), "no history in it shows: an attempt that failed"},
-		"a reason less": {without(run, "inventorytimeout"), "end for inventory_timeout"},
+		"no folder":    {func(dir fstest.MapFS) { clear(dir) }, "cannot be read"},
+		"empty":        {func(dir fstest.MapFS) { clear(dir); listAgain(dir) }, "it is empty"},
+		"one is gone":  {func(dir fstest.MapFS) { delete(dir, "declined.ndjson") }, "declined.ndjson is gone"},
+		"altered":      {func(dir fstest.MapFS) { dir["declined.ndjson"] = dir["confirmed.ndjson"] }, "declined.ndjson was altered"},
+		"not listed":   {func(dir fstest.MapFS) { dir["more.ndjson"] = dir["declined.ndjson"] }, "more.ndjson is not listed"},
+		"an edge less": {without(run, "declined", "paymentaftertheend"), "no history in it shows: edge awaiting_payment PaymentFailed failed"},
+		"a version less": {func(dir fstest.MapFS) {
+			maps.DeleteFunc(dir, func(name string, _ *fstest.MapFile) bool { return strings.HasPrefix(name, "v2") })
+			listAgain(dir)
+		}, "version 2: "},
+		"a class less":  {without(run, "attemptsthatfailed", "v2attemptsthatfailed"), "no history in it shows: an attempt that failed"},
+		"a reason less": {without(run, "inventorytimeout"), "version 1: end for inventory_timeout"},
 		"no real run":   {without(run), "no history of a real run shows: edge new OrderCreated awaiting_payment;"},
 	} {
 		dir := loaded(t)
@@ -101,14 +106,18 @@ func TestAnEmptyOrThinnedCorpusFails(t *testing.T) {
 
 func TestEveryEdgeOfTheTableIsWanted(t *testing.T) {
 	t.Parallel()
-	var edges int
+	var wanted, edges int
 	for _, one := range replay.Wanted() {
-		if strings.HasPrefix(one, "edge ") {
-			edges++
+		if strings.Contains(one, ": edge ") {
+			wanted++
 		}
 	}
-	if edges != len(saga.Table) {
-		t.Errorf("%d edges are wanted, the table has %d", edges, len(saga.Table))
+	for _, version := range saga.Versions() {
+		def, _ := saga.Of(version)
+		edges += len(def.Table())
+	}
+	if wanted != edges || edges <= len(saga.Table) {
+		t.Errorf("%d edges are wanted, the tables of all versions have %d", wanted, edges)
 	}
 	if got := new(replay.Coverage).Missing(); len(got) != len(replay.Wanted()) {
 		t.Errorf("no history shows %d things", len(replay.Wanted())-len(got))
