@@ -108,6 +108,7 @@ func fakeDeps() cli.Deps {
 			return fakeOutbox{readOnly}, func() error { return nil }, nil
 		},
 		Histories: fakeHistories,
+		Acts:      fakeActs,
 	}
 }
 

@@ -68,31 +68,10 @@ func (e *Engine) decide(ctx context.Context, in saga.Input, cause messages.Cause
 			return err
 		}
 		placedAt = i.PlacedAt
-		before := i.State
-		d := saga.Decide(before, in)
-		if d.State.Entry != before.Entry {
-			i.EnteredAt = now
-		}
-		i.State = d.State
-
-		sent, err := e.send(tx, d.Send, cause)
-		if err != nil {
+		d := saga.Decide(i.State, in)
+		if err := e.carryOut(tx, i, d, in.Message, cause, now); err != nil {
 			return err
 		}
-		mark(tx, i, d.Timeline, sent, now)
-		e.setTimers(tx, orderID, d)
-		if t, ok := in.Message.(saga.TimedOut); ok {
-			tx.ClearTimer(DueTimer{OrderID: orderID, Name: t.Timer.Name, Entry: t.Timer.Entry})
-		}
-		entry := Entry{
-			Outcome: d.Verdict.String(), Sent: sent,
-			Timers: Timers{Set: d.SetTimers, Cleared: d.ClearTimers},
-		}
-		if err := e.journal(tx, i, in.Message, cause, before, entry, now); err != nil {
-			return err
-		}
-		i.Version++
-		tx.Keep(i)
 		completed = completion(d.Send)
 		return nil
 	})
@@ -102,6 +81,35 @@ func (e *Engine) decide(ctx context.Context, in saga.Input, cause messages.Cause
 	if completed != nil {
 		e.observer.OrderCompleted(completed.Status, completed.Reason, now.Sub(placedAt))
 	}
+	return nil
+}
+
+// carryOut stages all that follows from a decision.
+func (e *Engine) carryOut(tx Tx, i *Instance, d saga.Decision, m messages.Message, cause messages.Cause, now time.Time) error {
+	before := i.State
+	if d.State.Entry != before.Entry {
+		i.EnteredAt = now
+	}
+	i.State = d.State
+
+	sent, err := e.send(tx, d.Send, cause)
+	if err != nil {
+		return err
+	}
+	mark(tx, i, d.Timeline, sent, now)
+	e.setTimers(tx, i.OrderID, d)
+	if t, ok := m.(saga.TimedOut); ok {
+		tx.ClearTimer(DueTimer{OrderID: i.OrderID, Name: t.Timer.Name, Entry: t.Timer.Entry})
+	}
+	entry := Entry{
+		Outcome: d.Verdict.String(), Sent: sent,
+		Timers: Timers{Set: d.SetTimers, Cleared: d.ClearTimers},
+	}
+	if err := e.journal(tx, i, m, cause, before, entry, now); err != nil {
+		return err
+	}
+	i.Version++
+	tx.Keep(i)
 	return nil
 }
 
