@@ -24,6 +24,7 @@ type ordering struct {
 	t        *testing.T
 	db       *sqldb.DB
 	place    *orderapp.PlaceOrder
+	core     *sqlstore.Core
 	sagas    *sqlstore.Sagas
 	engine   *engine.Engine
 	now      time.Time
@@ -52,7 +53,7 @@ func newOrdering(t *testing.T, db *sqldb.DB) *ordering {
 	orders := sqlstore.NewOrders(core)
 	o.must(orders.Seed(t.Context(), []orderapp.Product{{SKU: "SKU-1", Name: "One", Price: 1200, Currency: "LKR"}}))
 	o.place = orderapp.NewPlaceOrder(orders, sqlstore.NewCatalog(core), quiet{}, o, o.clock)
-	o.sagas = sqlstore.NewSagas(core)
+	o.core, o.sagas = core, sqlstore.NewSagas(core)
 	o.engine = engine.New(o, engine.Timeouts{Payment: 30 * time.Second, Inventory: 30 * time.Second}, quiet{}, "corpus", o.clock)
 	return o
 }

@@ -255,12 +255,16 @@ func ReadPlan(text []byte) (Plan, error) {
 	return p, nil
 }
 
-// because is why something was refused, without the words that all refusals share.
+// because is why something was refused, without the words that say of what it was an act.
 func because(err error) string {
-	if f, ok := fault.Find(err); ok && f.Unwrap() != nil {
+	f, ok := fault.Find(err)
+	switch {
+	case !ok:
+		return err.Error()
+	case f.Unwrap() != nil:
 		return f.Unwrap().Error()
 	}
-	return err.Error()
+	return f.Error()
 }
 
 // ids gives the orders of items.
