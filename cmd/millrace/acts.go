@@ -25,7 +25,6 @@ func (o operating) Audit(ctx context.Context, f audit.ActFilter) ([]audit.Act, e
 	return o.audits.Audit(ctx, f)
 }
 
-
 // acts opens the sagas for an operator, with the databases of the participants to look into. What an act
 // sends lies in the outbox of ordering, and is carried on by the relay of whichever process runs it.
 func acts(ctx context.Context, w cli.Where, change bool) (cli.Acts, func() error, error) {

@@ -92,7 +92,9 @@ func (y *yard) Operate(_ context.Context, o engine.Order) error {
 	return nil
 }
 
-func (y *yard) Begun(_ context.Context, seal string) (map[string]time.Time, error) { return y.audit[seal], nil }
+func (y *yard) Begun(_ context.Context, seal string) (map[string]time.Time, error) {
+	return y.audit[seal], nil
+}
 
 func (y *yard) Note(_ context.Context, actID string, r plan.Result) error {
 	if actID != r.ID {
