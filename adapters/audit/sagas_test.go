@@ -14,6 +14,7 @@ import (
 	report "millrace/app/audit"
 	orderapp "millrace/app/order"
 	"millrace/domain/fault"
+	saga "millrace/sagas/order"
 )
 
 func TestAQueryChoosesSagas(t *testing.T) {
@@ -33,8 +34,8 @@ func TestAQueryChoosesSagas(t *testing.T) {
 			"reason":      {report.Query{Reason: "out_of_stock"}, []string{o.refunded}},
 			"user":        {report.Query{User: "usr_002"}, nil},
 			"sku":         {report.Query{SKU: "SKU-2"}, []string{pending, o.confirmed}},
-			"version":     {report.Query{Version: 1, Status: "CONFIRMED"}, []string{o.confirmed}},
-			"other code":  {report.Query{Version: 2}, nil},
+			"version":     {report.Query{Version: saga.Version, Status: "CONFIRMED"}, []string{o.confirmed}},
+			"other code":  {report.Query{Version: saga.Version + 1}, nil},
 			"since":       {report.Query{Since: now.Add(time.Minute)}, nil},
 			"until":       {report.Query{Until: now.Add(-time.Hour)}, nil},
 			"young":       {report.Query{Older: time.Hour}, nil},
@@ -215,7 +216,7 @@ func TestDefinitionsAreCountedByWhatIsOpen(t *testing.T) {
 		w.exec(w.dbs.Ordering, "UPDATE sagas SET definition = 7 WHERE order_id = ?", o.declined)
 		got, err := sagas.Definitions(t.Context())
 		w.must(err)
-		if len(got) != 2 || got[0].Version != 1 || got[0].Open != 1 || got[0].Ended != 3 || got[1].Version != 7 || got[1].Open != 0 || got[1].Ended != 1 {
+		if len(got) != 2 || got[0].Version != saga.Version || got[0].Open != 1 || got[0].Ended != 3 || got[1].Version != 7 || got[1].Open != 0 || got[1].Ended != 1 {
 			t.Fatalf("%+v", got)
 		}
 		h, err := sagas.Show(t.Context(), pending)

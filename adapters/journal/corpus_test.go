@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"millrace/adapters/adaptertest"
@@ -19,7 +20,8 @@ var update = flag.Bool("update", false, "write the corpus of histories anew")
 const corpus = "../../sagas/testdata/corpus"
 
 // stories are the runs that the corpus is made of: every edge of the saga's table, every reason to
-// end, and every way in which a message may come wrong.
+// end, and every way in which a message may come wrong. Each is told to a saga of every version; of
+// the versions behind the first it has the version before its name, and storiesOf has what they add.
 var stories = map[string]func(o *ordering, id string){
 	"confirmed": func(o *ordering, id string) {
 		o.order(id).hears("OrderCreated", "PaymentSucceeded", "InventoryReserved")
@@ -30,9 +32,6 @@ var stories = map[string]func(o *ordering, id string){
 	},
 	"paymenttimeout": func(o *ordering, id string) {
 		o.order(id).hears("OrderCreated").timesOut(saga.PaymentTimer, 1).hears("PaymentSucceeded", "InventoryReleased", "PaymentRefunded")
-	},
-	"inventorytimeout": func(o *ordering, id string) {
-		o.order(id).hears("OrderCreated", "PaymentSucceeded").timesOut(saga.InventoryTimer, 2).hears("InventoryReserved", "InventoryReleased", "PaymentRefunded")
 	},
 	"cancelledbeforepayment": func(o *ordering, id string) {
 		o.order(id).hears("OrderCreated", "OrderCancelRequested", "InventoryReleased", "PaymentRefunded")
@@ -69,13 +68,55 @@ var stories = map[string]func(o *ordering, id string){
 	},
 }
 
+// storiesOf are those that only sagas of one version can live through.
+var storiesOf = map[int]map[string]func(o *ordering, id string){
+	1: {
+		"inventorytimeout": func(o *ordering, id string) {
+			o.order(id).hears("OrderCreated", "PaymentSucceeded").timesOut(saga.InventoryTimer, 2).hears("InventoryReserved", "InventoryReleased", "PaymentRefunded")
+		},
+	},
+	2: {
+		"inventorylate": func(o *ordering, id string) {
+			o.order(id).hears("OrderCreated", "PaymentSucceeded").timesOut(saga.InventoryTimer, 2).hears("InventoryReserved")
+		},
+		"inventorytimeout": func(o *ordering, id string) {
+			o.order(id).hears("OrderCreated", "PaymentSucceeded").timesOut(saga.InventoryTimer, 2).timesOut(saga.InventoryTimer, 2).
+				timesOut(saga.InventoryTimer, 3).hears("InventoryReserved", "InventoryReleased", "PaymentRefunded")
+		},
+		"cancelledinthesecondwait": func(o *ordering, id string) {
+			o.order(id).hears("OrderCreated", "PaymentSucceeded").timesOut(saga.InventoryTimer, 2).
+				hears("OrderCancelRequested", "InventoryReleased", "PaymentRefunded")
+		},
+	},
+}
+
+// told gives every story of every version, by the name of its bundle.
+func told() map[string]func(o *ordering) {
+	all := map[string]func(o *ordering){}
+	for _, version := range saga.Versions() {
+		prefix := ""
+		if version > 1 {
+			prefix = "v" + strconv.Itoa(version)
+		}
+		for _, some := range []map[string]func(o *ordering, id string){stories, storiesOf[version]} {
+			for name, tell := range some {
+				all[prefix+name] = func(o *ordering) {
+					o.version = version
+					tell(o, "ord_"+prefix+name)
+				}
+			}
+		}
+	}
+	return all
+}
+
 // A real run of the engine on SQLite writes what lies in the corpus, byte for byte; with -update it
 // is written there.
 func TestTheCorpusIsWhatTheEngineWrites(t *testing.T) {
 	t.Parallel()
-	for name, tell := range stories {
+	for name, tell := range told() {
 		o := newOrdering(t, adaptertest.SQLite(t, "orders"))
-		tell(o, "ord_"+name)
+		tell(o)
 		got := exported(t, journal.New(o.db, 0, o.clock))
 		path := filepath.Join(corpus, name+".ndjson")
 		if *update {

@@ -25,7 +25,7 @@ func (s *story) operates(act saga.Act, found string) *story {
 	acts := engine.NewOperator(sqlstore.NewOperator(map[string]*sqlstore.Core{messages.Orchestrator: s.core}), engine.Timeouts{}, "corpus", s.clock)
 	o := engine.Order{
 		ID: engine.ActID(s.id, act, version), Act: act, OrderID: s.id, Version: version, Found: found,
-		By: plan.Act{Actor: "maya", Reason: "it stood still", Plan: s.id + act.String()},
+		From: saga.Version, To: 1, By: plan.Act{Actor: "maya", Reason: "it stood still", Plan: s.id + act.String()},
 	}
 	s.must(acts.Operate(s.t.Context(), o))
 	return s
@@ -42,6 +42,7 @@ func TestAHistoryWithAnOperatorsActsIsReplayed(t *testing.T) {
 		o.order("ord_skipped").hears("OrderCreated", "PaymentSucceeded").operates(saga.SkipStep, "InventoryReserved")
 		o.order("ord_retried").hears("OrderCreated", "PaymentSucceeded", "InventoryFailed").operates(saga.RetryStep, "").hears("PaymentRefunded")
 		o.order("ord_compensated").hears("OrderCreated").operates(saga.Compensate, "").hears("InventoryReleased", "PaymentRefunded")
+		o.order("ord_migrated").hears("OrderCreated", "PaymentSucceeded").operates(saga.ToVersion, "").timesOut(saga.InventoryTimer, 2).hears("InventoryReleased", "PaymentRefunded")
 		s, err := journal.New(db, 0, o.clock).Histories(t.Context(), audit.Query{})
 		if err != nil {
 			t.Fatal(err)
@@ -71,7 +72,7 @@ func TestAHistoryWithAnOperatorsActsIsReplayed(t *testing.T) {
 				}
 			}
 		}
-		if acts != 5 || s.Sagas != 5 {
+		if acts != 6 || s.Sagas != 6 {
 			t.Errorf("%d acts in %d histories", acts, s.Sagas)
 		}
 	})

@@ -110,7 +110,11 @@ func (f *floor) plan(t *testing.T, act saga.Act, orderIDs ...string) operator.Pl
 	if len(orderIDs) == 0 {
 		orderIDs = []string{f.orderID}
 	}
-	p, err := f.desk.Plan(t.Context(), act, "", orderIDs)
+	to := 0
+	if act == saga.ToVersion {
+		to = 1
+	}
+	p, err := f.desk.Plan(t.Context(), act, to, "", orderIDs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -358,6 +362,35 @@ func TestAStepIsSkippedOnWhatTheParticipantsBooksSay(t *testing.T) {
 		}
 		if got := f.apply(t, p); got != "VERIFIED it is failed" {
 			t.Errorf("it was %s", got)
+		}
+	})
+}
+
+func TestAMigratedSagaGoesOnByItsNewVersion(t *testing.T) {
+	t.Parallel()
+	eachFloor(t, func(t *testing.T, f *floor) {
+		f.hear(t, f.orderID, created(f.orderID), &messages.PaymentSucceeded{OrderID: f.orderID})
+		p := f.plan(t, saga.ToVersion)
+		if len(p.Items) != 1 || p.Items[0].From != saga.Version || p.Version != 1 || p.NewEffects() {
+			t.Fatalf("the plan is %+v", p)
+		}
+		if got := f.apply(t, p); got != "VERIFIED it is awaiting_inventory" {
+			t.Errorf("it was %s", got)
+		}
+		if n := count(t, f.db, "SELECT definition FROM sagas WHERE order_id = ?", f.orderID); n != 1 {
+			t.Errorf("the saga has version %d", n)
+		}
+		if n := count(t, f.db, "SELECT count(*) FROM saga_journal WHERE order_id = ? AND type = 'OperatorMigrate' AND definition = 1", f.orderID); n != 1 {
+			t.Errorf("%d entries say so", n)
+		}
+		if err := f.carry.Fire(t.Context(), engine.DueTimer{OrderID: f.orderID, Name: saga.InventoryTimer, Entry: 2}); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(t, f.db, "SELECT count(*) FROM sagas WHERE step = 'undoing_inventory'"); n != 1 {
+			t.Error("the first time-out of inventory was let pass, as version 2 does")
+		}
+		if p := f.plan(t, saga.ToVersion); len(p.Items) != 0 || p.Refused[0].Why != "it has version 1 already" {
+			t.Errorf("the second plan is %+v", p)
 		}
 	})
 }

@@ -15,7 +15,7 @@ import (
 var (
 	sagaRow = insert("sagas", `order_id text, definition integer, step text, state text, version integer, journal_seq integer,
 		journal_hash text, timeline_seq integer, entered_at timestamptz, created_at timestamptz, updated_at timestamptz`,
-		`ON CONFLICT (order_id) DO UPDATE SET step = excluded.step, state = excluded.state, version = excluded.version,
+		`ON CONFLICT (order_id) DO UPDATE SET definition = excluded.definition, step = excluded.step, state = excluded.state, version = excluded.version,
 			journal_seq = excluded.journal_seq, journal_hash = excluded.journal_hash, timeline_seq = excluded.timeline_seq,
 			entered_at = excluded.entered_at, updated_at = excluded.updated_at
 			WHERE sagas.version < excluded.version`).mustTakeEffect().last()
@@ -113,6 +113,9 @@ func (t *sagaTx) Sagas(_ context.Context, orderIDs ...string) (map[string]*engin
 		i := &engine.Instance{OrderID: r.ID, PlacedAt: r.CreatedAt.UTC()}
 		found[id] = i
 		if r.Version != nil { // its saga has begun
+			if _, has := saga.Of(*r.Definition); !has { // nor may its state be one that this build can read
+				return nil, engine.ErrDefinition
+			}
 			if err := json.Unmarshal([]byte(*r.State), &i.State); err != nil {
 				return nil, fmt.Errorf("saga state of %s: %w", r.ID, err)
 			}

@@ -85,6 +85,9 @@ func examineDatabases(ctx context.Context, c *config.Config, w where) []finding 
 	for _, schema := range migrations.Schemas {
 		found, more := examineDatabase(ctx, c, w, schema)
 		all, risks = append(all, found), addRisks(risks, more...)
+		if schema == schemaOf[messages.Orchestrator] && found.State == ok {
+			all = append(all, examineVersions(ctx, c, w))
+		}
 	}
 	return append(all, unsafe(c, risks)...)
 }

@@ -161,6 +161,7 @@ func (s *stack) orchestrator(ctx context.Context) error {
 	}
 	core := s.core(b, messages.Orchestrator, metrics)
 	store := sqlstore.NewSagas(core)
+	s.beforeWork = append(s.beforeWork, func(ctx context.Context) error { return s.checkVersions(ctx, store) })
 	carry := engine.New(store, s.timeouts, metrics, version, failpoint.Clock(messages.Orchestrator))
 	consumers := s.consume(b, core, metrics, orchestratorHandlers(carry))
 	logger := s.logger(messages.Orchestrator)

@@ -165,7 +165,17 @@ func (fakeSagas) Show(_ context.Context, id string) (audit.History, error) {
 		},
 		Timers: []audit.Timer{}, Inside: []byte("{}"), Chain: audit.Chain{OK: true, Entries: 5},
 	}
+	if id == "ord_waited" { // it began with version 2
+		h.Saga.Status, h.Saga.State, h.Saga.Reason, h.Saga.Definition = "CONFIRMED", "confirmed", "", 2
+		h.Journal = []audit.Entry{
+			{Seq: 1, At: at, Type: "OrderCreated", Outcome: "applied", From: "new", To: "awaiting_payment"},
+			{Seq: 2, At: at, Type: "PaymentSucceeded", Outcome: "applied", From: "awaiting_payment", To: "awaiting_inventory"},
+			{Seq: 3, At: at, Type: "InventoryTimedOut", Outcome: "applied", From: "awaiting_inventory", To: "awaiting_inventory"},
+			{Seq: 4, At: at, Type: "InventoryReserved", Outcome: "applied", From: "awaiting_inventory", To: "confirmed"},
+		}
+	}
 	for i := range h.Journal {
+		h.Journal[i].Definition = h.Saga.Definition
 		h.Journal[i].Payload, h.Journal[i].Before = []byte("{}"), []byte("{}")
 		h.Journal[i].After = fmt.Appendf(nil, `{"step":%q,"status":"PROCESSING"}`, h.Journal[i].To)
 		for n := range h.Journal[i].Sent {

@@ -99,8 +99,14 @@ func (g graph) bundles() []bundle {
 }
 
 // curve leads from the lower edge of one box to the upper edge of another. One that passes a layer
-// swings out: to the right within a column, and otherwise over to the other column at once.
+// swings out: to the right within a column, and otherwise over to the other column at once. One that
+// leads back to its own box is a loop at its left.
 func curve(from, to point) (path string, middle point) {
+	if from == to {
+		x, out := from.x-boxWidth/2, from.x-boxWidth/2-labelLine*4
+		return fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x, from.y-boxHeight/4, out, from.y-boxHeight, out, from.y+boxHeight, x, from.y+boxHeight/4),
+			point{(x + 3*out) / 4, from.y}
+	}
 	x1, y1, x2, y2 := from.x, from.y+boxHeight/2, to.x, to.y-boxHeight/2
 	c1, c2 := x1, x2
 	if to.y-from.y > layerGap {
@@ -126,14 +132,18 @@ func (b bundle) line(out *strings.Builder, from, to point) {
 // words puts the labels one below the other beside the line's middle.
 func (b bundle) words(out *strings.Builder, from, to point) {
 	_, middle := curve(from, to)
+	x, anchor := middle.x+6, "start"
+	if from == to {
+		x, anchor = middle.x-6, "end"
+	}
 	y := middle.y - (len(b.labels)-1)*labelLine/2
 	for i, label := range b.labels {
 		ink := "#444"
 		if b.taken[i] {
 			ink = "#075"
 		}
-		fmt.Fprintf(out, `<text x="%d" y="%d" fill="%s" font-size="10" stroke="#fff" stroke-width="3" paint-order="stroke">%s</text>`+"\n",
-			middle.x+6, y+i*labelLine, ink, escaped(label))
+		fmt.Fprintf(out, `<text x="%d" y="%d" text-anchor="%s" fill="%s" font-size="10" stroke="#fff" stroke-width="3" paint-order="stroke">%s</text>`+"\n",
+			x, y+i*labelLine, anchor, ink, escaped(label))
 	}
 }
 

@@ -33,6 +33,11 @@ func fakeHistories(_ context.Context, _ cli.Where, q audit.Query, orderIDs ...st
 			h.Entries = h.Entries[:2]
 		case "ord_diverged":
 			h = charged(h)
+		case "ord_future": // it began with a version that this build does not have
+			h.Saga.Definition = 99
+			for i := range h.Entries {
+				h.Entries[i].Definition = 99
+			}
 		}
 		h.Saga.OrderID = id
 		all = append(all, rechained(h, id != "ord_damaged"))

@@ -17,7 +17,7 @@ import (
 
 // Acts is where an operator acts on sagas, and sees who has acted on what.
 type Acts interface {
-	Plan(ctx context.Context, act saga.Act, words string, orderIDs []string) (operator.Plan, error)
+	Plan(ctx context.Context, act saga.Act, version int, words string, orderIDs []string) (operator.Plan, error)
 	Apply(ctx context.Context, p operator.Plan, r operator.Request, tell func(plan.Result)) (plan.Sum, error)
 	Audit(ctx context.Context, f audit.ActFilter) ([]audit.Act, error)
 }
@@ -49,7 +49,8 @@ which is its confirmation. Actions:
 
   redrive     send again what the step waits for, and answers that were given; nothing is new
   resume      give the step the whole of its time-out again
-  fire-timer  let the step's time-out run out now: the order is undone
+  migrate     let another version of the definition decide from here on; --to says which
+  fire-timer  let the step's time-out run out now
   skip-step   do not wait for an answer that stands in the participant's own books already
   retry-step  send the command of a step that undoes again, under a new id
   compensate  cancel the order in the customer's name
@@ -69,6 +70,7 @@ A saga for which the action would lose something, or has no meaning, is listed a
 		},
 	}
 	where := p.whereFlag(c)
+	to := c.Flags().Int("to", saga.Version, "version of the definition, of migrate")
 	query := c.Flags().String("query", "", "words of key=value that choose sagas; '' is all that are open")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if !c.Flags().Changed("query") {
@@ -77,6 +79,12 @@ A saga for which the action would lose something, or has no meaning, is listed a
 		act, err := saga.ParseAct(args[0])
 		if err != nil {
 			return err
+		}
+		version := 0
+		if act == saga.ToVersion {
+			version = *to
+		} else if c.Flags().Changed("to") {
+			return fmt.Errorf("saga plan %s: --to is for migrate", act)
 		}
 		q, err := parseQuery([]string{*query}, p.Now())
 		if err != nil {
@@ -95,7 +103,7 @@ A saga for which the action would lose something, or has no meaning, is listed a
 			return fmt.Errorf("saga plan: %w", err)
 		}
 		return p.withActs(c, where(), false, func(a Acts) error {
-			made, err := a.Plan(c.Context(), act, strings.Join(strings.Fields(*query), " "), open)
+			made, err := a.Plan(c.Context(), act, version, strings.Join(strings.Fields(*query), " "), open)
 			if err != nil {
 				return fmt.Errorf("saga plan: %w", err)
 			}

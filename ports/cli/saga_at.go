@@ -44,13 +44,14 @@ func (p *program) asOf(h audit.History, at string) (audit.History, error) {
 
 // enter moves what is shown of a saga on by one entry.
 func enter(s *audit.Saga, e audit.Entry) error {
-	var inside saga.State
-	if err := json.Unmarshal(e.After, &inside); err != nil {
+	var was, inside saga.State
+	if err := errors.Join(json.Unmarshal(e.Before, &was), json.Unmarshal(e.After, &inside)); err != nil {
 		return fmt.Errorf("entry %d: its state cannot be read: %w", e.Seq, err)
 	}
-	if inside.Step.String() != s.State {
+	if inside.Step.String() != s.State || inside.Entry != was.Entry { // a step can be entered again
 		s.EnteredAt = e.At
 	}
 	s.State, s.Status, s.Reason = inside.Step.String(), inside.Status.String(), inside.Reason
+	s.Definition = e.Definition
 	return nil
 }

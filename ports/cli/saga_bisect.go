@@ -20,7 +20,7 @@ func (p *program) sagaBisect() *cobra.Command {
 		Short: "Find the first entry at which two builds decide differently",
 		Long: `Let two builds of millrace replay the same histories and compare their decisions one by one: the first
 entry at which they part, whatever the history itself says. Each build is run as "BIN saga replay FILE
---json --decisions". Exits 2 when they part.`,
+--json --decisions --def recorded". Exits 2 when they part.`,
 		Example: "  millrace saga bisect ord_01k9zq6v3e7x --good bin/millrace --bad /tmp/branch/millrace",
 		Args:    exactly("ID"),
 	}
@@ -68,7 +68,7 @@ func kept(h *Histories) (string, error) {
 // decisionsOf asks a build. What it found is no failure of the question.
 func decisionsOf(ctx context.Context, binary, bundle string) (replay.Report, error) {
 	var out, words bytes.Buffer
-	run := exec.CommandContext(ctx, binary, "saga", "replay", bundle, "--json", "--decisions")
+	run := exec.CommandContext(ctx, binary, "saga", "replay", bundle, "--json", "--decisions", "--def", "recorded")
 	run.Stdout, run.Stderr = &out, &words
 	err := run.Run()
 	var exit *exec.ExitError

@@ -29,6 +29,9 @@ A saga is OK, DIVERGED with the first entry at which the two part, or UNREPLAYAB
 is damaged or this build cannot read all of it. Exit codes: 0 all are OK; 2 at least one diverged;
 3 history damaged or incomplete; 4 no code for a version.
 
+A saga keeps the version of the definition that it began with, and is decided again by that one, as this
+build would go on with it. --def current asks what the newest version would have decided instead.
+
 --match strict compares everything, commands what is sent and how the order ends, terminal only
 the end. --ignore takes JSON pointers into an entry, such as /after/reason or /sent/*/data/reason.`,
 		Example: "  millrace saga replay --query since=1h\n  millrace saga replay failed.ndjson --match commands --junit replay.xml\n  millrace saga replay ord_01k9zq6v3e7x --json",
@@ -37,7 +40,7 @@ the end. --ignore takes JSON pointers into an entry, such as /after/reason or /s
 	where := p.whereFlag(c)
 	f := c.Flags()
 	query := f.String("query", "", "which sagas; the words of `millrace saga list`")
-	def := f.String("def", "current", "definition that decides: current, recorded or a version")
+	def := f.String("def", "recorded", "definition that decides: recorded (each saga's own), current (the newest) or a version")
 	match := f.String("match", "strict", "what must be equal: strict, commands or terminal")
 	ignore := f.StringArray("ignore", nil, "JSON pointer to what may differ; * stands for one step; may be repeated")
 	sample := f.Float64("sample", 1, "share of the sagas that is replayed, chosen by order id")
@@ -211,7 +214,7 @@ func verdictOf(s replay.Summary) error {
 	case s.Diverged > 0:
 		return WithCode(Found, errSilent)
 	case s.NoDefinition > 0:
-		return WithCode(NoCode, fmt.Errorf("saga replay: this build has no code for the definition of %d sagas: replay them with a build that has, or with --def current", s.NoDefinition))
+		return WithCode(NoCode, fmt.Errorf("saga replay: this build has no code for the definition of %d sagas: replay them with a build that has, or with --def current to see what it would decide for them", s.NoDefinition))
 	case s.Unreplayable > 0:
 		return WithCode(Damaged, fmt.Errorf("saga replay: %d histories are damaged, incomplete or not readable by this build: look at them with `millrace saga show`", s.Unreplayable))
 	case s.Sagas == 0:

@@ -46,7 +46,7 @@ Prometheus at /metrics.`,
 	match := f.String("match", "strict", "what must be equal: strict, commands or terminal")
 	ignore := f.StringArray("ignore", nil, "JSON pointer to what may differ; * stands for one step; may be repeated")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		o, err := replayOptions("current", *match, *ignore, 1, 8)
+		o, err := replayOptions("recorded", *match, *ignore, 1, 8)
 		if err != nil {
 			return err
 		}

@@ -99,7 +99,10 @@ func (p *program) whatIf(h *Histories, change replay.Change) error {
 		if err != nil {
 			return fmt.Errorf("saga whatif: %w", err)
 		}
-		path, err := replay.WhatIf(history, change, saga.Decide)
+		path, err := replay.WhatIf(history, change, replay.Options{})
+		if errors.Is(err, replay.ErrVersion) {
+			return WithCode(NoCode, fmt.Errorf("saga whatif %s: %w", history.Saga.OrderID, err))
+		}
 		var damage *replay.Damage
 		if errors.As(err, &damage) {
 			return WithCode(Damaged, fmt.Errorf("saga whatif %s: the history is damaged or incomplete: %w", history.Saga.OrderID, err))

@@ -18,8 +18,11 @@ import (
 // before its first message leaves, so this does not mend itself.
 var ErrNoOrder = fault.New(fault.Invalid, "unknown_order", "no such order was ever accepted")
 
-// ErrDefinition: the saga began with a definition that this build does not have.
-var ErrDefinition = fault.New(fault.Internal, "unknown_definition", "this build has no code for the saga's definition version")
+// ErrDefinition: the saga is of a version that this build does not have; it began with a newer build,
+// which may run beside this one during a roll-out. Its messages and timers wait, as for a dependency
+// that is away, until a build comes that has the version: nothing is lost, and nothing is decided by
+// a definition that is not the saga's.
+var ErrDefinition = fault.New(fault.Unavailable, "unknown_definition", "this build has no code for the saga's definition version: it waits for a build that has")
 
 // Work is one transaction of ordering. Do commits when fn returns nil and otherwise leaves no
 // trace. For one message id in ctx, fn takes effect at most once; it may be run more than once,
@@ -51,7 +54,7 @@ type Tx interface {
 // Instance is one order's saga as it is stored.
 type Instance struct {
 	OrderID     string
-	Definition  int // version of the definition that it began with
+	Definition  int // version of the definition that decides for it: the one that it began with, or was migrated to
 	State       saga.State
 	Version     int // moves with every change; 0 before the first
 	JournalSeq  int

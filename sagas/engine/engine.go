@@ -63,12 +63,12 @@ func (e *Engine) decide(ctx context.Context, in saga.Input, cause messages.Cause
 	now := e.now().UTC().Truncate(time.Microsecond)
 	err := e.work.Do(ctx, func(tx Tx) error {
 		completed = nil
-		i, err := load(ctx, tx, orderID)
+		i, by, err := load(ctx, tx, orderID)
 		if err != nil {
 			return err
 		}
 		placedAt = i.PlacedAt
-		d := saga.Decide(i.State, in)
+		d := by.Decide(i.State, in)
 		if err := e.carryOut(tx, i, d, in.Message, cause, now); err != nil {
 			return err
 		}
@@ -113,22 +113,25 @@ func (e *Engine) carryOut(tx Tx, i *Instance, d saga.Decision, m messages.Messag
 	return nil
 }
 
-func load(ctx context.Context, tx Tx, orderID string) (*Instance, error) {
+// load gives an order's saga and the definition that decides for it: a new one begins with the
+// current version, all others go on with theirs.
+func load(ctx context.Context, tx Tx, orderID string) (*Instance, saga.Definition, error) {
 	found, err := tx.Sagas(ctx, orderID)
 	if err != nil {
-		return nil, err
+		return nil, saga.Definition{}, err
 	}
 	i := found[orderID]
 	if i == nil {
-		return nil, ErrNoOrder
+		return nil, saga.Definition{}, ErrNoOrder
 	}
 	if i.Version == 0 {
 		i.Definition, i.State, i.TimelineSeq = saga.Version, saga.Start(), 1
 	}
-	if i.Definition != saga.Version {
-		return nil, ErrDefinition
+	by, ok := saga.Of(i.Definition)
+	if !ok {
+		return nil, saga.Definition{}, ErrDefinition
 	}
-	return i, nil
+	return i, by, nil
 }
 
 func (e *Engine) send(tx Tx, out []messages.Message, cause messages.Cause) ([]Sent, error) {
@@ -199,7 +202,7 @@ func (e *Engine) journalFailure(ctx context.Context, m messages.Message, cause m
 	attempt := cause
 	attempt.Consumer = ""
 	return e.work.Do(messages.WithCause(ctx, attempt), func(tx Tx) error {
-		i, err := load(ctx, tx, m.Order())
+		i, _, err := load(ctx, tx, m.Order())
 		if err != nil {
 			return nil //nolint:nilerr // there is nothing to write it to; the failure itself is returned
 		}

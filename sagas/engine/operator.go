@@ -60,6 +60,8 @@ type Order struct {
 	Version int // of the saga, as it was planned
 	Found   string
 	Again   []Again
+	From    int // of a migration: the definition's version that the saga has
+	To      int // and the one that it is to have
 	By      plan.Act
 }
 
@@ -71,7 +73,7 @@ func ActID(orderID string, act saga.Act, version int) string {
 
 // Message is the act as the saga is told it.
 func (o Order) Message() saga.Operated {
-	m := saga.Operated{OrderID: o.OrderID, Act: o.Act, Actor: o.By.Actor, Why: o.By.Reason, Found: o.Found}
+	m := saga.Operated{OrderID: o.OrderID, Act: o.Act, Actor: o.By.Actor, Why: o.By.Reason, Found: o.Found, From: o.From, To: o.To}
 	for _, a := range o.Again {
 		m.Again = append(m.Again, a.ID)
 	}
@@ -100,17 +102,20 @@ func (o *Operator) Operate(ctx context.Context, order Order) error {
 	}
 	now := o.engine.now().UTC().Truncate(time.Microsecond)
 	err := o.work.Operate(messages.WithCause(ctx, cause), func(tx OperatorTx) error {
-		i, err := load(ctx, tx, order.OrderID)
+		i, by, err := load(ctx, tx, order.OrderID)
 		if err != nil {
 			return err
 		}
 		if i.Version != order.Version {
 			return ErrMoved.Because(fmt.Errorf("its version is %d and was %d", i.Version, order.Version))
 		}
+		if order.Act == saga.ToVersion && i.Definition != order.From {
+			return ErrMoved.Because(fmt.Errorf("its definition is %d and was %d", i.Definition, order.From))
+		}
 		if i.EnteredAt.IsZero() {
 			i.EnteredAt = i.PlacedAt
 		}
-		d, err := saga.Operate(saga.Decide, i.State, saga.Input{ID: order.ID, Message: told})
+		d, err := saga.Operate(by.Decide, i.State, saga.Input{ID: order.ID, Message: told})
 		if err != nil {
 			return err
 		}
@@ -119,6 +124,9 @@ func (o *Operator) Operate(ctx context.Context, order Order) error {
 		}
 		if err := tx.SendAgain(order.Again); err != nil {
 			return err
+		}
+		if order.Act == saga.ToVersion {
+			i.Definition = order.To
 		}
 		return o.engine.carryOut(tx, i, d, told, cause, now)
 	})

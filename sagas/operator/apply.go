@@ -161,7 +161,7 @@ func (a *application) took(i *doing, at time.Time, earlier bool) {
 // begin does the act on one saga.
 func (a *application) begin(ctx context.Context, i *doing) error {
 	at := a.desk.now()
-	err := a.desk.acts.Operate(ctx, i.order(a.plan.Action, a.request.By))
+	err := a.desk.acts.Operate(ctx, i.order(a.plan.Action, a.plan.Version, a.request.By))
 	switch {
 	case err == nil:
 		a.took(i, at, false)
@@ -176,7 +176,7 @@ func (a *application) begin(ctx context.Context, i *doing) error {
 			return nil
 		}
 		return a.end(ctx, i, plan.Skipped, "it has changed since the plan was made: "+because(err))
-	case fault.KindOf(err) == fault.Conflict, fault.KindOf(err) == fault.NotFound, fault.KindOf(err) == fault.Invalid:
+	case errors.Is(err, engine.ErrDefinition), fault.KindOf(err) == fault.Conflict, fault.KindOf(err) == fault.NotFound, fault.KindOf(err) == fault.Invalid:
 		return a.end(ctx, i, plan.Skipped, because(err))
 	}
 	return err
@@ -213,11 +213,14 @@ func (a *application) see(ctx context.Context) error {
 }
 
 // outcome says what became of an act; "" while it is not known. An act has taken effect when the saga
-// has left the step that it stood in; one that undoes an order, when the order has ended.
+// has left the step that it stood in; one that undoes an order, when the order has ended; a migration,
+// when it was written.
 func (i *doing) outcome(act saga.Act, p Progress) (outcome, detail string) {
 	left := p.State.Step != i.State || p.State.Entry != i.Entry
-	switch act {
-	case saga.Compensate, saga.FireTimer:
+	switch {
+	case act == saga.ToVersion:
+		left = p.Version > i.Version
+	case act == saga.Compensate, undoing(i.To) && !undoing(i.State):
 		left = p.State.Step.Terminal()
 	}
 	if left {

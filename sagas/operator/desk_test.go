@@ -123,7 +123,7 @@ func (y *yard) desk() *operator.Desk {
 
 func (y *yard) plan(t *testing.T, act saga.Act) operator.Plan {
 	t.Helper()
-	p, err := y.desk().Plan(t.Context(), act, "stuck=true", y.order)
+	p, err := y.desk().Plan(t.Context(), act, 0, "stuck=true", y.order)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -30,7 +31,8 @@ const (
 type Plan struct {
 	Kind    string    `json:"kind"`
 	Action  saga.Act  `json:"action"`
-	Query   string    `json:"query"` // the words that chose the sagas
+	Version int       `json:"version,omitempty"` // of a migration: that of the definition to which
+	Query   string    `json:"query"`             // the words that chose the sagas
 	MadeAt  time.Time `json:"madeAt"`
 	Totals  Totals    `json:"totals"`
 	Items   []Item    `json:"items"`
@@ -51,6 +53,7 @@ type Totals struct {
 type Item struct {
 	OrderID  string    `json:"orderId"`
 	Version  int       `json:"version"`
+	From     int       `json:"from,omitempty"` // of a migration: the definition's version now
 	State    saga.Step `json:"state"`
 	Entry    int       `json:"entry"` // of the step
 	Total    int64     `json:"total"` // minor units
@@ -135,11 +138,12 @@ func NewDesk(store Store, acts Acts, now func() time.Time, pause func(context.Co
 	return &Desk{store, acts, now, pause}
 }
 
-// Plan says what an act would do to the sagas of those orders. It changes nothing. Words are those that
-// chose them, for people.
-func (d *Desk) Plan(ctx context.Context, act saga.Act, words string, orderIDs []string) (Plan, error) {
+// Plan says what an act would do to the sagas of those orders. It changes nothing. Version is that
+// of the definition to which a migration leads, and 0 otherwise; words are those that chose the orders,
+// for people.
+func (d *Desk) Plan(ctx context.Context, act saga.Act, version int, words string, orderIDs []string) (Plan, error) {
 	p := Plan{
-		Kind: PlanKind, Action: act, Query: words, MadeAt: d.now().UTC().Truncate(time.Second),
+		Kind: PlanKind, Action: act, Version: version, Query: words, MadeAt: d.now().UTC().Truncate(time.Second),
 		Totals: Totals{Money: map[string]int64{}}, Items: []Item{}, Refused: []Refusal{},
 	}
 	all, err := d.store.Standings(ctx, orderIDs)
@@ -151,7 +155,7 @@ func (d *Desk) Plan(ctx context.Context, act saga.Act, words string, orderIDs []
 		if !ok {
 			continue // it was chosen and has gone
 		}
-		item, err := itemOf(act, id, s)
+		item, err := itemOf(act, version, id, s)
 		if err != nil {
 			p.Refused = append(p.Refused, Refusal{id, s.State.Step, because(err)})
 			continue
@@ -163,23 +167,27 @@ func (d *Desk) Plan(ctx context.Context, act saga.Act, words string, orderIDs []
 	return p, err
 }
 
-func itemOf(act saga.Act, id string, s Standing) (Item, error) {
-	if s.Definition != 0 && s.Definition != saga.Version {
+func itemOf(act saga.Act, version int, id string, s Standing) (Item, error) {
+	by, has := saga.Of(cmp.Or(s.Definition, saga.Version)) // one that has not begun begins with the current one
+	if !has {
 		return Item{}, engine.ErrDefinition
 	}
 	item := Item{
 		OrderID: id, Version: s.Version, State: s.State.Step, Entry: s.State.Entry, Total: s.Total, Currency: s.Currency,
 		ActID: engine.ActID(id, act, s.Version), Sends: []Send{},
 	}
-	if act == saga.SkipStep {
+	switch act {
+	case saga.SkipStep:
 		item.Found = s.Found
+	case saga.ToVersion:
+		item.From = by.Version
 	}
 	if act == saga.Redrive {
 		for _, a := range s.Again {
 			item.Sends = append(item.Sends, Send{a, Deduplicated})
 		}
 	}
-	decision, err := saga.Operate(saga.Decide, s.State, saga.Input{ID: item.ActID, Message: item.order(act, plan.Act{}).Message()})
+	decision, err := saga.Operate(by.Decide, s.State, saga.Input{ID: item.ActID, Message: item.order(act, version, plan.Act{}).Message()})
 	if err != nil {
 		return Item{}, err
 	}
@@ -206,8 +214,8 @@ func itemOf(act saga.Act, id string, s Standing) (Item, error) {
 func undoing(s saga.Step) bool { return s == saga.UndoingInventory || s == saga.UndoingPayment }
 
 // order is the act on an item.
-func (i Item) order(act saga.Act, by plan.Act) engine.Order {
-	o := engine.Order{ID: i.ActID, Act: act, OrderID: i.OrderID, Version: i.Version, Found: i.Found, By: by}
+func (i Item) order(act saga.Act, version int, by plan.Act) engine.Order {
+	o := engine.Order{ID: i.ActID, Act: act, OrderID: i.OrderID, Version: i.Version, Found: i.Found, From: i.From, To: version, By: by}
 	for _, s := range i.Sends {
 		if s.Effect == Deduplicated {
 			o.Again = append(o.Again, s.Again)

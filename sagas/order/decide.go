@@ -7,17 +7,16 @@ import (
 	orders "millrace/domain/order"
 )
 
-// Version is the version of this definition. It is written beside every decision, so that a
-// history can be decided again by the code that made it. It grows whenever Decide could answer
-// the same State and Input differently.
-const Version = 1
+// Decide says what follows from one input by the definition that new sagas begin with. A saga that
+// is stored has a version of its own: see Of.
+func Decide(s State, in Input) Decision { return Current().Decide(s, in) }
 
 // Decide says what follows from one input. It has an answer for every state and every input:
 // what it does not know, or has no use for, is absorbed. Messages that were held are taken in the
 // same decision as the cause they waited for.
-func Decide(s State, in Input) Decision {
+func (d Definition) Decide(s State, in Input) Decision {
 	s.Held = slices.Clone(s.Held) // the caller's state is not ours to change
-	t := turn{Decision: Decision{State: s, Verdict: Absorbed}}
+	t := turn{Decision: Decision{State: s, Verdict: Absorbed}, by: d}
 	m, ok := hear(in)
 	if !ok {
 		return t.Decision
@@ -90,6 +89,10 @@ func (t *turn) take(m heard) Verdict {
 		t.refundPayment()
 
 	case row{AwaitingInventory, inventoryTimedOut}:
+		if s.Waited+1 < t.by.InventoryWaits {
+			t.waitAgain()
+			break
+		}
 		s.Reason = messages.ReasonInventoryTimeout
 		t.note(m)
 		t.releaseInventory()

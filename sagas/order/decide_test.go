@@ -21,6 +21,7 @@ var (
 	cancel    = says(&messages.OrderCancelRequested{OrderID: orderID})
 	payLate   = says(TimedOut{orderID, Timer{PaymentTimer, 1}})
 	stockLate = says(TimedOut{orderID, Timer{InventoryTimer, 2}})
+	stockGone = says(TimedOut{orderID, Timer{InventoryTimer, 3}}) // the second time-out
 )
 
 func TestAnOrderEndsAsItsMessagesSay(t *testing.T) {
@@ -68,7 +69,9 @@ func TestAnOrderEndsAsItsMessagesSay(t *testing.T) {
 		{"a payment that does not come is undone, inventory first", []Input{created, payLate, paid, released, refunded},
 			undone(orders.Failed, messages.ReasonPaymentTimeout),
 			[]string{"PaymentTimedOut PROCESSING", "InventoryReleased PROCESSING", "PaymentRefunded PROCESSING", "OrderCompleted FAILED"}},
-		{"a reservation that does not come is undone", []Input{created, paid, stockLate, reserved, released, refunded},
+		{"a reservation that comes after a time-out is taken", []Input{created, paid, stockLate, stockLate, reserved, stockGone}, confirmed,
+			[]string{"PaymentSucceeded PAID", "InventoryReserved PAID", "OrderCompleted CONFIRMED"}},
+		{"a reservation that does not come is undone", []Input{created, paid, stockLate, stockGone, reserved, released, refunded},
 			undone(orders.Failed, messages.ReasonInventoryTimeout),
 			[]string{"PaymentSucceeded PAID", "InventoryTimedOut PAID", "InventoryReleased PAID", "PaymentRefunded PAID", "OrderCompleted FAILED"}},
 		{"a cancel before payment cancels", []Input{created, cancel, paid, declined, released, refunded},
@@ -132,7 +135,7 @@ func TestEachMarkNamesTheMessageThatMadeIt(t *testing.T) {
 
 func TestTimersAreSetOnEntryAndClearedOnLeaving(t *testing.T) {
 	t.Parallel()
-	pay, stock := Timer{PaymentTimer, 1}, Timer{InventoryTimer, 2}
+	pay, stock, again := Timer{PaymentTimer, 1}, Timer{InventoryTimer, 2}, Timer{InventoryTimer, 3}
 	for _, tt := range []struct {
 		name       string
 		before     []Input
@@ -142,6 +145,8 @@ func TestTimersAreSetOnEntryAndClearedOnLeaving(t *testing.T) {
 		{"the order starts the payment timer", nil, created, []Timer{pay}, nil},
 		{"the payment exchanges it for inventory's", []Input{created}, paid, []Timer{stock}, []Timer{pay}},
 		{"the reservation clears inventory's", []Input{created, paid}, reserved, nil, []Timer{stock}},
+		{"inventory's is set once more", []Input{created, paid}, stockLate, []Timer{again}, []Timer{stock}},
+		{"and not a third time", []Input{created, paid, stockLate}, stockGone, nil, []Timer{again}},
 		{"an undo has no timer", []Input{created}, payLate, nil, []Timer{pay}},
 		{"an answer in an undo sets none", []Input{created, payLate}, released, nil, nil},
 		{"a timer that would be set and cleared at once is never set", []Input{paid}, created, []Timer{stock}, nil},
@@ -171,6 +176,8 @@ func TestTheVerdictSaysWhatBecameOfTheInput(t *testing.T) {
 		{"a reservation before its payment is held", []Input{created}, reserved, Held},
 		{"a repeated cause is absorbed", []Input{created}, created, Absorbed},
 		{"a forward message in an undo is absorbed", []Input{created, payLate}, paid, Absorbed},
+		{"a time-out that is let pass is applied", []Input{created, paid}, stockLate, Applied},
+		{"a time-out that was let pass is absorbed", []Input{created, paid, stockLate}, stockLate, Absorbed},
 		{"a time-out of another entry is absorbed", []Input{created}, says(TimedOut{orderID, Timer{PaymentTimer, 2}}), Absorbed},
 		{"a time-out of an unknown timer is absorbed", []Input{created}, says(TimedOut{orderID, Timer{"tea", 1}}), Absorbed},
 		{"a time-out in new is absorbed", nil, says(TimedOut{orderID, Timer{}}), Absorbed},

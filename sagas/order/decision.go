@@ -42,6 +42,7 @@ func (v Verdict) String() string { return v.name }
 // turn is a decision in the making, for one order.
 type turn struct {
 	Decision
+	by    Definition
 	order string
 }
 
@@ -64,6 +65,14 @@ func (t *turn) setTimer() {
 	if timer, runs := t.State.timer(); runs {
 		t.SetTimers = append(t.SetTimers, timer)
 	}
+}
+
+// waitAgain gives inventory another time-out to answer in. Nobody is asked again: the message that
+// inventory answers is on its topic. The timeline does not show it, because nothing is decided yet.
+func (t *turn) waitAgain() {
+	t.State.Waited++
+	t.enter(AwaitingInventory)
+	t.setTimer()
 }
 
 // learn keeps what the last message of the saga will need.

@@ -13,11 +13,16 @@
 //	awaiting_payment    OrderCancelRequested  ReleaseInventory  undoing_inventory
 //	awaiting_inventory  InventoryReserved     OrderCompleted    confirmed
 //	awaiting_inventory  InventoryFailed       RefundPayment     undoing_payment
+//	awaiting_inventory  InventoryTimedOut     -                 awaiting_inventory
 //	awaiting_inventory  InventoryTimedOut     ReleaseInventory  undoing_inventory
 //	awaiting_inventory  OrderCancelRequested  ReleaseInventory  undoing_inventory
 //	undoing_inventory   InventoryReleased     RefundPayment     undoing_payment
 //	undoing_payment     PaymentRefunded       OrderCompleted    failed
 //	undoing_payment     PaymentRefunded       OrderCompleted    cancelled
+//
+// The row that leads back to its own step waits once more for inventory's answer; version 1 of the
+// saga has no such row and undoes the order at once. In what the versions differ stands in
+// versions.go, all of it. A saga keeps the version that it began with.
 //
 // Four rules stand behind the rows:
 //

@@ -19,6 +19,8 @@ type lane struct {
 	refunds   uint8     // money that came back
 	inventory inventory // what inventory-service has written
 	facts     facts
+	version   uint8 // of the definition, where sagas are migrated; 0 for that of the model
+	migrated  uint8 // how often
 }
 
 // facts are what the checks must remember of the past.
@@ -141,7 +143,7 @@ func (s *sagas) numberOf(state State) uint16 {
 // broke, if any.
 func (m *model) tell(l lane, x letter) (lane, string) {
 	before, in := m.sagas.states[l.saga], l.input(x)
-	d := m.decide(before, in)
+	d := m.decideFor(l)(before, in)
 	after := m.carry(l, d)
 	switch x {
 	case releasedToSaga:

@@ -17,7 +17,7 @@ func (m *model) operated(l lane, act Act) (lane, string, bool) {
 		told.Found = l.books(before.Step)
 	}
 	in := Input{ID: act.String(), Message: told}
-	d, err := m.operate(m.decide, before, in)
+	d, err := m.operate(m.decideFor(l), before, in)
 	if err != nil {
 		return l, noPromise, false
 	}

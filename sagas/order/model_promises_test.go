@@ -69,7 +69,7 @@ func sameState(a, b State) bool {
 	held := slices.Equal(a.Held, b.Held)
 	a.Held, b.Held = nil, nil
 	return held && a.Step == b.Step && a.Entry == b.Entry && a.Status == b.Status && a.UserID == b.UserID &&
-		a.Currency == b.Currency && a.Total == b.Total && a.Reason == b.Reason
+		a.Currency == b.Currency && a.Total == b.Total && a.Reason == b.Reason && a.Waited == b.Waited
 }
 
 // pathOf says whether status and timeline go along the status table. A decision that took held

@@ -11,12 +11,15 @@ import (
 type model struct {
 	decide   func(State, Input) Decision
 	flaws    flaws
-	orders   int  // 1 or 2
-	stock    int  // pieces at the start
-	repeats  int  // how often, in all, a delivery may leave its letter for another; below 0: always
-	timeouts bool // timers may run out
-	cancels  bool // customers may cancel
-	acts     int  // how often, in all, an operator may act
+	orders   int   // 1 or 2
+	stock    int   // pieces at the start
+	repeats  int   // how often, in all, a delivery may leave its letter for another; below 0: always
+	timeouts bool  // timers may run out
+	cancels  bool  // customers may cancel
+	migrates int   // how often an operator may take a saga to another version
+	begins   uint8 // version that sagas begin with, where they are migrated
+	migrate  func(s State, from, to int) (State, error)
+	acts     int // how often, in all, an operator may act
 	operate  func(func(State, Input) Decision, State, Input) (Decision, error)
 
 	sagas sagas
@@ -112,6 +115,7 @@ func (m *model) movesOf(at situation) []move {
 			}
 		}
 	}
+	m.migrations(l, add)
 	m.moves[at] = moves
 	return moves
 }
@@ -196,7 +200,7 @@ func (m *model) ended(w world) bool {
 // search visits every reachable world, breadth first, and stops at the first broken promise.
 func (m *model) search() result {
 	m.sagas.number, m.lanes, m.moves = map[string]uint16{}, map[lane]uint32{}, map[situation][]move{}
-	placed := lane{saga: m.sagas.numberOf(Start())}
+	placed := lane{saga: m.sagas.numberOf(Start()), version: m.begins}
 	placed.net.send(createdToSaga, createdToPayment)
 	first := m.laneNumber(placed)
 	start := world{stock: int8(m.stock), repeats: int8(m.repeats), acts: int8(m.acts)}

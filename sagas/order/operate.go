@@ -20,15 +20,17 @@ var (
 	RetryStep  = Act{"retry-step"}
 	SkipStep   = Act{"skip-step"}
 	FireTimer  = Act{"fire-timer"}
+	ToVersion  = Act{"migrate"}
 )
 
 // Acts lists every act, the most harmless first.
-var Acts = []Act{Redrive, Resume, FireTimer, SkipStep, RetryStep, Compensate}
+var Acts = []Act{Redrive, Resume, ToVersion, FireTimer, SkipStep, RetryStep, Compensate}
 
 // actMessages are the names under which acts stand in journals.
 var actMessages = map[Act]string{
 	Redrive: "OperatorRedrive", Resume: "OperatorResume", Compensate: "OperatorCompensate",
 	RetryStep: "OperatorRetryStep", SkipStep: "OperatorSkipStep", FireTimer: "OperatorFireTimer",
+	ToVersion: "OperatorMigrate",
 }
 
 // String gives the name that is stored and typed.
@@ -63,6 +65,8 @@ type Operated struct {
 	Why     string   `json:"why"`
 	Found   string   `json:"found,omitempty"` // of SkipStep: the answer that stands in the participant's own books, by its name
 	Again   []string `json:"again,omitempty"` // of Redrive: ids of the messages that are sent again as they are
+	From    int      `json:"from,omitempty"`  // of ToVersion: the version that the saga has
+	To      int      `json:"to,omitempty"`    // of ToVersion: the version that it is to have
 }
 
 // Name is OperatorRedrive and so on.
@@ -90,6 +94,7 @@ var ErrRefused = fault.New(fault.Conflict, "act_refused", "the act is refused")
 //	act         at                               does
 //	redrive     any step but an end              nothing: messages that were sent before are sent again, under their own ids
 //	resume      awaiting_*                       the step is entered anew, with the whole of its time-out
+//	migrate     any step but an end              another version decides from here on; see Migrate
 //	fire-timer  awaiting_*                       the time-out of the step, now
 //	skip-step   any step but new and an end      takes the answer that the participant's own books give
 //	retry-step  undoing_*                        the step's command again, under a new id
@@ -123,6 +128,16 @@ func Operate(decide func(State, Input) Decision, s State, in Input) (Decision, e
 		t.enter(s.Step)
 		t.setTimer()
 		return t.Decision, nil
+
+	case ToVersion:
+		if m.From == m.To {
+			return Decision{}, refused("it has version %d already", m.To)
+		}
+		migrated, err := Migrate(s, m.From, m.To)
+		if err != nil {
+			return Decision{}, ErrRefused.Because(err)
+		}
+		return Decision{State: migrated, Verdict: Applied}, nil
 
 	case FireTimer:
 		if !waits {

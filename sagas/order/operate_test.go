@@ -45,18 +45,24 @@ func TestAnActDoesWhatItsTableSaysAndIsRefusedElsewhere(t *testing.T) {
 		{SkipStep, UndoingPayment, Failed, []string{orderCompleted}},
 		{RetryStep, UndoingInventory, UndoingInventory, []string{releaseInventory}},
 		{RetryStep, UndoingPayment, UndoingPayment, []string{refundPayment}},
+		{ToVersion, AwaitingPayment, AwaitingPayment, nil},
+		{ToVersion, AwaitingInventory, AwaitingInventory, nil},
+		{ToVersion, UndoingInventory, UndoingInventory, nil},
+		{ToVersion, UndoingPayment, UndoingPayment, nil},
+		{ToVersion, New, New, nil},
 		{Compensate, New, New, nil},
 		{Compensate, AwaitingPayment, UndoingInventory, []string{releaseInventory}},
 		{Compensate, AwaitingInventory, UndoingInventory, []string{releaseInventory}},
 	}
+	first, _ := Of(1)
 	for _, act := range Acts {
 		for _, step := range Steps {
-			told := Operated{OrderID: orderID, Act: act, Actor: "maya", Why: "to see", Again: []string{"id"}}
+			told := Operated{OrderID: orderID, Act: act, Actor: "maya", Why: "to see", Again: []string{"id"}, From: 1, To: 2}
 			if answers := Awaited(step); step != New && len(answers) > 0 {
 				told.Found = answers[1]
 			}
 			before := at(step)
-			d, err := Operate(Decide, before, Input{ID: "act", Message: told})
+			d, err := Operate(first.Decide, before, Input{ID: "act", Message: told})
 			i := slices.IndexFunc(allowed, func(r row) bool { return r.act == act && r.at == step })
 			if i < 0 {
 				if !errors.Is(err, ErrRefused) {
@@ -67,7 +73,7 @@ func TestAnActDoesWhatItsTableSaysAndIsRefusedElsewhere(t *testing.T) {
 			if r := allowed[i]; err != nil || d.State.Step != r.to || !slices.Equal(namesOf(d.Send), r.send) {
 				t.Errorf("%s in %s leads to %s and sends %v: %v", act, step, d.State.Step, namesOf(d.Send), err)
 			}
-			if same, _ := Operate(Decide, before, Input{ID: "act", Message: &told}); !reflect.DeepEqual(d, same) {
+			if same, _ := Operate(first.Decide, before, Input{ID: "act", Message: &told}); !reflect.DeepEqual(d, same) {
 				t.Errorf("%s in %s is decided in two ways", act, step)
 			}
 		}
@@ -83,6 +89,26 @@ func TestAStepIsEnteredAnewWithATimeOutOfItsOwn(t *testing.T) {
 	}
 	if old := Decide(d.State, says(TimedOut{orderID, Timer{PaymentTimer, 3}})); old.Verdict != Absorbed {
 		t.Errorf("the time-out of before was %s", old.Verdict)
+	}
+}
+
+// An act is decided by the saga's own version: the second lets inventory's first time-out pass.
+func TestATimeOutThatIsFiredIsThatOfTheSagasVersion(t *testing.T) {
+	t.Parallel()
+	for version, to := range map[int]Step{1: UndoingInventory, 2: AwaitingInventory} {
+		def, _ := Of(version)
+		if d, err := Operate(def.Decide, at(AwaitingInventory), says(Operated{OrderID: orderID, Act: FireTimer})); err != nil || d.State.Step != to {
+			t.Errorf("version %d: %s, %v", version, d.State.Step, err)
+		}
+	}
+}
+
+func TestNothingIsMigratedToWhatItIsOrWhatIsNot(t *testing.T) {
+	t.Parallel()
+	for _, to := range []int{1, Version + 1} {
+		if _, err := Operate(Decide, at(AwaitingInventory), says(Operated{OrderID: orderID, Act: ToVersion, From: 1, To: to})); !errors.Is(err, ErrRefused) {
+			t.Errorf("to version %d: %v", to, err)
+		}
 	}
 }
 
@@ -121,7 +147,7 @@ func TestTheSearchCatchesEveryWrongAct(t *testing.T) {
 				return Decide(s, says(found{answers[1], orderID})), nil
 			}
 			return Decision{}, ErrRefused
-		}), confirmedIsPaid},
+		}), endAfterUndo},
 		{"a confirmed order is compensated", instead(Compensate, func(s State, in Input) (Decision, error) {
 			return cancelConfirmed(s, says(&messages.OrderCancelRequested{OrderID: orderID})), nil
 		}), endAbsorbs},

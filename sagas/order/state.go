@@ -7,8 +7,8 @@ import (
 	orders "millrace/domain/order"
 )
 
-// State is all that the saga knows of one order. It is stored as JSON, with the Version that
-// wrote it.
+// State is all that the saga knows of one order. It is stored as JSON, with the version of the
+// definition that decides for it.
 type State struct {
 	Step     Step          `json:"step"`
 	Entry    int           `json:"entry"`  // how many steps have been entered; the timer of a step is named by it
@@ -17,6 +17,7 @@ type State struct {
 	Currency string        `json:"currency,omitempty"`
 	Total    int64         `json:"total,omitempty"`  // minor units of Currency
 	Reason   string        `json:"reason,omitempty"` // the first cause of the undo; empty on the way forward
+	Waited   int           `json:"waited,omitempty"` // how many time-outs of inventory's were let pass; see Definition
 	Held     []Early       `json:"held,omitempty"`   // in the order in which they came, each name once
 }
 

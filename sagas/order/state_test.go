@@ -24,6 +24,8 @@ func TestAStoredStateIsReadBackAsItWas(t *testing.T) {
 			after(t, reserved, paid)},
 		{"on the way forward", `{"step":"awaiting_inventory","entry":2,"status":"PAID","userId":"usr_1","currency":"LKR","total":2400}`,
 			after(t, created, paid)},
+		{"waiting for inventory once more", `{"step":"awaiting_inventory","entry":3,"status":"PAID","userId":"usr_1","currency":"LKR","total":2400,"waited":1}`,
+			after(t, created, paid, stockLate)},
 		{"while undoing", `{"step":"undoing_payment","entry":3,"status":"PROCESSING","userId":"usr_1","currency":"LKR","total":2400,"reason":"payment_timeout"}`,
 			after(t, created, payLate, released)},
 		{"at the end", `{"step":"cancelled","entry":4,"status":"CANCELLED","userId":"usr_1","currency":"LKR","total":2400,"reason":"cancelled_by_user"}`,
@@ -88,6 +90,7 @@ func TestDecideIsTotalAndDeterministic(t *testing.T) {
 			Step:   rapid.SampledFrom(append([]Step{{}}, Steps...)).Draw(t, "step"),
 			Entry:  rapid.IntRange(-1, 6).Draw(t, "entry"),
 			Status: rapid.SampledFrom(orders.Statuses).Draw(t, "status"),
+			Waited: rapid.IntRange(0, 3).Draw(t, "waited"),
 			Reason: rapid.SampledFrom([]string{"", "tea", messages.ReasonCancelledByUser}).Draw(t, "reason"),
 		}
 		if early := held.Draw(t, "held"); len(early) > 0 {
@@ -99,12 +102,13 @@ func TestDecideIsTotalAndDeterministic(t *testing.T) {
 		s := stateOf.Draw(t, "state")
 		for range rapid.IntRange(1, 20).Draw(t, "inputs") {
 			in := Input{ID: rapid.StringN(0, 3, -1).Draw(t, "id"), Message: messageOf.Draw(t, "message")}
-			d := Decide(s, in)
-			if again := Decide(s, in); !reflect.DeepEqual(d, again) {
+			by := rapid.SampledFrom(definitions).Draw(t, "version")
+			d := by.Decide(s, in)
+			if again := by.Decide(s, in); !reflect.DeepEqual(d, again) {
 				t.Fatalf("decided %+v, then %+v", d, again)
 			}
 			if stored, ok := storedAndRead(t, s); ok {
-				if again := Decide(stored, in); !reflect.DeepEqual(d, again) {
+				if again := by.Decide(stored, in); !reflect.DeepEqual(d, again) {
 					t.Fatalf("decided %+v, of the stored state %+v", d, again)
 				}
 			}

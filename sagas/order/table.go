@@ -1,5 +1,7 @@
 package order
 
+import "slices"
+
 // Edge is one row of the step table: at From, On leads to To and sends Sends.
 type Edge struct {
 	From  Step
@@ -8,10 +10,22 @@ type Edge struct {
 	Sends []string
 }
 
-// Table is the step table of the package comment, for those who draw or list the saga. Decide
-// does not read it; a test proves that the two agree. Rows that share From and On differ by the
-// saga's reason.
-var Table = []Edge{
+// Table is the step table of the package comment: that of the definition which new sagas begin
+// with.
+var Table = Current().Table()
+
+// Table is the step table of one version, for those who draw or list the saga. Decide does not
+// read it; a test proves that the two agree. Rows that share From and On differ by the saga's
+// reason, or by how often it has waited.
+func (d Definition) Table() []Edge {
+	return slices.DeleteFunc(slices.Clone(rows), func(e Edge) bool { return e.waits() && d.InventoryWaits == 1 })
+}
+
+// waits says whether an edge leads to its own step: another wait for the same answer.
+func (e Edge) waits() bool { return e.From == e.To }
+
+// rows are those of every version.
+var rows = []Edge{
 	{New, orderCreated, AwaitingPayment, nil},
 	{AwaitingPayment, paymentSucceeded, AwaitingInventory, nil},
 	{AwaitingPayment, paymentFailed, Failed, []string{orderCompleted}},
@@ -19,6 +33,7 @@ var Table = []Edge{
 	{AwaitingPayment, orderCancelRequested, UndoingInventory, []string{releaseInventory}},
 	{AwaitingInventory, inventoryReserved, Confirmed, []string{orderCompleted}},
 	{AwaitingInventory, inventoryFailed, UndoingPayment, []string{refundPayment}},
+	{AwaitingInventory, inventoryTimedOut, AwaitingInventory, nil},
 	{AwaitingInventory, inventoryTimedOut, UndoingInventory, []string{releaseInventory}},
 	{AwaitingInventory, orderCancelRequested, UndoingInventory, []string{releaseInventory}},
 	{UndoingInventory, inventoryReleased, UndoingPayment, []string{refundPayment}},

@@ -10,46 +10,60 @@ import (
 	"millrace/app/messages"
 )
 
-// Every step with every message there is, and with every reason where the reason matters: what
-// Decide does is what the table says, and what the table does not say does nothing.
+// Every step of every version with every message there is, with every reason where the reason
+// matters and every wait where that does: what Decide does is what the table says, and what the
+// table does not say does nothing.
 func TestTheTableAndDecideAgree(t *testing.T) {
 	t.Parallel()
-	used := map[int]bool{}
-	for _, from := range Steps {
-		for _, reason := range []string{"", messages.ReasonPaymentTimeout, messages.ReasonCancelledByUser} {
-			s := Start()
-			s.Step, s.Entry, s.Reason = from, 7, reason
-			if undoing := from == UndoingInventory || from == UndoingPayment; undoing != (reason != "") {
-				continue // the way forward has no reason, an undo always has one
-			}
+	for _, def := range definitions {
+		table, used := def.Table(), map[int]bool{}
+		for _, s := range everyState(def) {
 			for _, in := range everyInput(s) {
-				d := Decide(s, in)
-				if d.State.Step == from {
-					if i := slices.IndexFunc(Table, func(e Edge) bool { return e.From == from && e.On == in.Message.Name() }); i >= 0 {
-						t.Errorf("%s in %s does nothing, the table says %v", in.Message.Name(), from, Table[i])
+				d := def.Decide(s, in)
+				if d.State.Entry == s.Entry {
+					if i := slices.IndexFunc(table, func(e Edge) bool { return e.From == s.Step && e.On == in.Message.Name() }); i >= 0 {
+						t.Errorf("version %d: %s in %s does nothing, the table says %v", def.Version, in.Message.Name(), s.Step, table[i])
 					}
-					if len(d.Send) > 0 || d.Verdict == Applied {
-						t.Errorf("%s in %s sends %v without a step", in.Message.Name(), from, namesOf(d.Send))
+					if d.State.Step != s.Step || len(d.Send) > 0 || d.Verdict == Applied {
+						t.Errorf("version %d: %s in %s leads to %s and sends %v without entering a step", def.Version, in.Message.Name(), s.Step, d.State.Step, namesOf(d.Send))
 					}
 					continue
 				}
-				i := slices.IndexFunc(Table, func(e Edge) bool {
-					return e.From == from && e.On == in.Message.Name() && e.To == d.State.Step
+				i := slices.IndexFunc(table, func(e Edge) bool {
+					return e.From == s.Step && e.On == in.Message.Name() && e.To == d.State.Step
 				})
 				if i < 0 {
-					t.Errorf("%s in %s leads to %s, the table does not", in.Message.Name(), from, d.State.Step)
+					t.Errorf("version %d: %s in %s leads to %s, the table does not", def.Version, in.Message.Name(), s.Step, d.State.Step)
 					continue
 				}
 				used[i] = true
-				if !slices.Equal(namesOf(d.Send), Table[i].Sends) {
-					t.Errorf("%s in %s sends %v, the table %v", in.Message.Name(), from, namesOf(d.Send), Table[i].Sends)
+				if !slices.Equal(namesOf(d.Send), table[i].Sends) {
+					t.Errorf("version %d: %s in %s sends %v, the table %v", def.Version, in.Message.Name(), s.Step, namesOf(d.Send), table[i].Sends)
 				}
 			}
 		}
+		if len(used) != len(table) {
+			t.Errorf("version %d: Decide takes %d of the table's %d rows", def.Version, len(used), len(table))
+		}
 	}
-	if len(used) != len(Table) {
-		t.Errorf("Decide takes %d of the table's %d rows", len(used), len(Table))
+}
+
+// everyState is one state in each step, for every reason and every wait that it may have.
+func everyState(def Definition) []State {
+	var all []State
+	for _, step := range Steps {
+		for _, reason := range []string{"", messages.ReasonPaymentTimeout, messages.ReasonCancelledByUser} {
+			if undoing := step == UndoingInventory || step == UndoingPayment; undoing != (reason != "") {
+				continue // the way forward has no reason, an undo always has one
+			}
+			for waited := range def.InventoryWaits {
+				s := Start()
+				s.Step, s.Entry, s.Reason, s.Waited = step, 7, reason, waited
+				all = append(all, s)
+			}
+		}
 	}
+	return all
 }
 
 func TestThePackageCommentShowsTheTable(t *testing.T) {

@@ -2,14 +2,15 @@ package replay
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"millrace/app/messages"
 	saga "millrace/sagas/order"
 )
 
-// Coverage says what a set of histories shows: the edges of the saga's table, the reasons for
-// which orders end, and the ways in which messages go wrong.
+// Coverage says what a set of histories shows: of every version the edges of the saga's table and
+// the reasons for which orders end, and the ways in which messages go wrong.
 type Coverage struct{ seen map[string]bool }
 
 // The ways in which messages go wrong; see Wanted.
@@ -26,23 +27,28 @@ const (
 // Wanted is everything that a corpus must show, in the order of the table.
 func Wanted() []string {
 	var all []string
-	for _, e := range saga.Table {
-		all = append(all, edgeName(e))
-	}
-	for _, reason := range []string{
-		messages.ReasonPaymentDeclined, messages.ReasonPaymentTimeout, messages.ReasonOutOfStock,
-		messages.ReasonInventoryTimeout, messages.ReasonCancelledByUser,
-	} {
-		all = append(all, reasonName(reason))
+	for _, version := range saga.Versions() {
+		def, _ := saga.Of(version)
+		for _, e := range def.Table() {
+			all = append(all, edgeName(version, e))
+		}
+		for _, reason := range []string{
+			messages.ReasonPaymentDeclined, messages.ReasonPaymentTimeout, messages.ReasonOutOfStock,
+			messages.ReasonInventoryTimeout, messages.ReasonCancelledByUser,
+		} {
+			all = append(all, reasonName(version, reason))
+		}
 	}
 	return append(all, failedAttempt, heldMessage, duplicate, staleTimer, lateForward, lateCancel, afterEverybody)
 }
 
-func edgeName(e saga.Edge) string {
-	return "edge " + e.From.String() + " " + e.On + " " + e.To.String()
+func edgeName(version int, e saga.Edge) string {
+	return fmt.Sprintf("version %d: edge ", version) + e.From.String() + " " + e.On + " " + e.To.String()
 }
 
-func reasonName(reason string) string { return "end for " + reason }
+func reasonName(version int, reason string) string {
+	return fmt.Sprintf("version %d: end for %s", version, reason)
+}
 
 // Missing is what of Wanted has not been seen.
 func (c *Coverage) Missing() []string {
@@ -70,10 +76,12 @@ func (c *Coverage) Add(h History) {
 			for _, early := range before.Held {
 				on = append(on, early.Name)
 			}
-			c.follow(before.Step, after.Step, on)
+			if def, known := saga.Of(e.Definition); known {
+				c.move(def, before.Step, after.Step, on)
+			}
 			applied[e.Type] = true
 			if after.Step.Terminal() && after.Reason != "" {
-				c.seen[reasonName(after.Reason)] = true
+				c.seen[reasonName(e.Definition, after.Reason)] = true
 			}
 		case saga.Absorbed.String():
 			c.absorbed(e.Type, before.Step, applied)
@@ -100,14 +108,27 @@ func (c *Coverage) absorbed(kind string, step saga.Step, applied map[string]bool
 	}
 }
 
+// move marks what one decision took: the edge that leads back to its step, or a way to another.
+func (c *Coverage) move(def saga.Definition, from, to saga.Step, on []string) {
+	if from != to {
+		c.follow(def, from, to, on)
+		return
+	}
+	for _, e := range def.Table() {
+		if e.From == from && e.To == to && e.On == on[0] {
+			c.seen[edgeName(def.Version, e)] = true
+		}
+	}
+}
+
 // follow marks a way from one step to another that takes only the named messages.
-func (c *Coverage) follow(from, to saga.Step, on []string) bool {
+func (c *Coverage) follow(def saga.Definition, from, to saga.Step, on []string) bool {
 	if from == to {
 		return true
 	}
-	for _, e := range saga.Table {
-		if e.From == from && slices.Contains(on, e.On) && c.follow(e.To, to, on) {
-			c.seen[edgeName(e)] = true
+	for _, e := range def.Table() {
+		if e.From == from && e.To != from && slices.Contains(on, e.On) && c.follow(def, e.To, to, on) {
+			c.seen[edgeName(def.Version, e)] = true
 			return true
 		}
 	}

@@ -16,12 +16,19 @@ import (
 type Decide func(saga.State, saga.Input) saga.Decision
 
 // Definitions are the versions that this build has code for.
-func Definitions() map[int]Decide { return map[int]Decide{saga.Version: saga.Decide} }
+func Definitions() map[int]Decide {
+	all := map[int]Decide{}
+	for _, v := range saga.Versions() {
+		d, _ := saga.Of(v)
+		all[v] = d.Decide
+	}
+	return all
+}
 
-// Current and Recorded choose a definition by its part in the history; any other is a number.
+// Recorded and Current choose a definition by its part in the history; any other is a number.
 const (
-	Current  = 0  // this build's newest
-	Recorded = -1 // the one that every entry was decided by
+	Recorded = 0  // the one that every entry was decided by: what this build does for a saga that is under way
+	Current  = -1 // this build's newest: what it does for a saga that begins now
 )
 
 // Match says what must be equal.
@@ -34,11 +41,11 @@ const (
 	Terminal Match = "terminal" // how the order ends
 )
 
-// Options say how histories are replayed. The zero value compares strictly with this build's
-// newest definition.
+// Options say how histories are replayed. The zero value compares strictly, each saga by the
+// version that it has, as this build would go on with it.
 type Options struct {
 	Definitions map[int]Decide // nil for Definitions
-	Definition  int            // Current, Recorded or a version
+	Definition  int            // Recorded, Current or a version
 	Match       Match
 	Ignore      []string // JSON pointers into an entry, such as /after/reason or /sent/*/data/reason
 	Decisions   bool     // whether results hold every decision

@@ -2,6 +2,7 @@ package replay_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -270,8 +271,11 @@ func TestAVersionWithoutCodeIsUnreplayable(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
-	newer := replay.Options{Definitions: map[int]replay.Decide{saga.Version: nil, saga.Version + 1: saga.Decide}}
+	newer := replay.Options{Definition: replay.Current, Definitions: map[int]replay.Decide{saga.Version: nil, saga.Version + 1: saga.Decide}}
 	if got := replay.Replay(h, newer); got.Verdict != replay.OK || got.Definition != saga.Version+1 {
 		t.Errorf("an old history under a new build: %+v", got)
+	}
+	if _, err := replay.WhatIf(newRig(t).hear(created, paid).history(), replay.Change{Drop: 2}, replay.Options{Definition: 99}); !errors.Is(err, replay.ErrVersion) {
+		t.Errorf("what if, without code: %v", err)
 	}
 }

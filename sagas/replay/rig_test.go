@@ -34,6 +34,12 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
+// began makes it a saga that began with that version, under a build before this one.
+func (r *rig) began(version int) *rig {
+	r.instance = engine.Instance{OrderID: orderID, Definition: version, Version: 1, TimelineSeq: 1, State: saga.Start()}
+	return r
+}
+
 var errUnlucky = errors.New("no luck")
 
 func (r *rig) Do(_ context.Context, fn func(engine.Tx) error) error {
@@ -149,11 +155,15 @@ var (
 	refunded = &messages.PaymentRefunded{OrderID: orderID, Amount: 2400, Currency: "LKR", Outcome: "refunded"}
 )
 
-// with is a definition that gives another answer where the test changes one.
+// with are definitions that give another answer where the test changes one.
 func with(change func(in saga.Input, d *saga.Decision)) replay.Options {
-	return replay.Options{Definitions: map[int]replay.Decide{saga.Version: func(s saga.State, in saga.Input) saga.Decision {
-		d := saga.Decide(s, in)
-		change(in, &d)
-		return d
-	}}}
+	o := replay.Options{Definitions: map[int]replay.Decide{}}
+	for version, decide := range replay.Definitions() {
+		o.Definitions[version] = func(s saga.State, in saga.Input) saga.Decision {
+			d := decide(s, in)
+			change(in, &d)
+			return d
+		}
+	}
+	return o
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"millrace/app/messages"
+	"millrace/domain/fault"
 	saga "millrace/sagas/order"
 )
 
@@ -45,10 +46,14 @@ type arrival struct {
 	e   Entry
 }
 
+// ErrVersion: the history is of a version that this build has no code for.
+var ErrVersion = fault.New(fault.Unavailable, "unknown_definition", "this build has no code for the version of the history: decide it with a build that has")
+
 // WhatIf decides a history with one change in it: this is the path that the saga would have
-// taken if everybody else had said what they said. Nothing is stored or sent. It fails with a
-// *Damage for a history that is not whole.
-func WhatIf(h History, c Change, decide Decide) (Path, error) {
+// taken if everybody else had said what they said. Of the options it takes those that choose the
+// definition. Nothing is stored or sent. It fails with a *Damage for a history that is not whole,
+// and with ErrVersion.
+func WhatIf(h History, c Change, o Options) (Path, error) {
 	if err := Whole(h); err != nil {
 		return Path{}, err
 	}
@@ -56,7 +61,7 @@ func WhatIf(h History, c Change, decide Decide) (Path, error) {
 	if err != nil {
 		return Path{}, err
 	}
-	f := follower{decide: decide, state: saga.Start()}
+	f := follower{options: o, state: saga.Start()}
 	p := Path{OrderID: h.Saga.OrderID, Steps: []Step{}}
 	for _, a := range arrivals {
 		step, err := f.follow(a)
@@ -64,13 +69,14 @@ func WhatIf(h History, c Change, decide Decide) (Path, error) {
 			return Path{}, err
 		}
 		p.Steps = append(p.Steps, step)
-		if c.Advance > 0 && a.was == c.At {
-			for _, due := range f.due(h, c) {
-				if step, err = f.follow(due); err != nil {
-					return Path{}, err
-				}
-				p.Steps = append(p.Steps, step)
+		if c.Advance <= 0 || a.was != c.At {
+			continue
+		}
+		for due, runsOut := f.due(a, c); runsOut; due, runsOut = f.due(a, c) {
+			if step, err = f.follow(due); err != nil {
+				return Path{}, err
 			}
+			p.Steps = append(p.Steps, step)
 		}
 	}
 	p.State, p.Pending = text(f.state), f.pending()
@@ -108,7 +114,7 @@ func (c *Change) arrivals(h History) ([]arrival, error) {
 		if m.Order() != h.Saga.OrderID {
 			return nil, fmt.Errorf("the message that is put in is of the order %q, not of %s", m.Order(), h.Saga.OrderID)
 		}
-		more := arrival{0, Entry{OrderID: h.Saga.OrderID, MessageID: c.Inject.EventID, Type: c.Inject.Type, Payload: c.Inject.Data}}
+		more := arrival{0, Entry{OrderID: h.Saga.OrderID, At: all[i].e.At, Definition: all[i].e.Definition, MessageID: c.Inject.EventID, Type: c.Inject.Type, Payload: c.Inject.Data}}
 		return slices.Insert(all, i+1, more), nil
 	case c.Drop != 0:
 		i, err := place(c.Drop)
@@ -134,14 +140,14 @@ func (c *Change) arrivals(h History) ([]arrival, error) {
 
 // follower walks a saga on.
 type follower struct {
-	decide Decide
-	state  saga.State
-	timers []running
+	options Options
+	state   saga.State
+	timers  []running
 }
 
 type running struct {
 	saga.Timer
-	since int // entry that set it
+	since time.Time
 }
 
 func (f *follower) follow(a arrival) (Step, error) {
@@ -149,7 +155,11 @@ func (f *follower) follow(a arrival) (Step, error) {
 	if err != nil {
 		return Step{}, fmt.Errorf("entry %d: %w", a.was, err)
 	}
-	d, crash := safely(f.decide, f.state, in)
+	decide, ok := f.options.decider(a.e.Definition)
+	if !ok {
+		return Step{}, ErrVersion.Because(fmt.Errorf("it is %d", f.options.version(a.e.Definition)))
+	}
+	d, crash := safely(decide, f.state, in)
 	if crash != nil {
 		return Step{}, fmt.Errorf("%s: %s", a.e.Type, crash.Detail)
 	}
@@ -164,7 +174,7 @@ func (f *follower) follow(a arrival) (Step, error) {
 	}
 	f.timers = slices.DeleteFunc(f.timers, func(r running) bool { return slices.Contains(d.ClearTimers, r.Timer) })
 	for _, t := range d.SetTimers {
-		f.timers = append(f.timers, running{t, a.was})
+		f.timers = append(f.timers, running{t, a.e.At})
 	}
 	f.state = d.State
 	return s, nil
@@ -178,21 +188,20 @@ func (f *follower) pending() []saga.Timer {
 	return all
 }
 
-// due gives the time-outs that run out while nothing comes.
-func (f *follower) due(h History, c Change) []arrival {
-	var all []arrival
-	then := h.Entries[c.At-1].At
+// due gives the time-out that runs out first while nothing comes behind an entry; false when there
+// is none. One that is taken may set another.
+func (f *follower) due(behind arrival, c Change) (arrival, bool) {
+	var first arrival
+	found := false
 	for _, t := range f.timers {
-		since := then
-		if t.since > 0 {
-			since = h.Entries[t.since-1].At
-		}
-		if runs, known := c.Timers[t.Name]; !known || since.Add(runs).After(then.Add(c.Advance)) {
+		runs, known := c.Timers[t.Name]
+		at := t.since.Add(runs)
+		if !known || at.After(behind.e.At.Add(c.Advance)) || found && !at.Before(first.e.At) {
 			continue
 		}
-		m := saga.TimedOut{OrderID: h.Saga.OrderID, Timer: t.Timer}
+		m := saga.TimedOut{OrderID: behind.e.OrderID, Timer: t.Timer}
 		id := messages.DerivedID(m.OrderID+"/"+t.Name, "timer", t.Entry)
-		all = append(all, arrival{0, Entry{OrderID: m.OrderID, MessageID: id, Type: m.Name(), Payload: text(m)}})
+		first, found = arrival{0, Entry{OrderID: m.OrderID, At: at, Definition: behind.e.Definition, MessageID: id, Type: m.Name(), Payload: text(m)}}, true
 	}
-	return all
+	return first, found
 }

@@ -28,9 +28,10 @@ func TestWhatIfDecidesThePathThatWouldHaveBeen(t *testing.T) {
 		"the other way round":       {replay.Change{Reorder: [2]int{2, 3}}, "InventoryReserved>awaiting_payment PaymentSucceeded>confirmed =confirmed"},
 		"nobody pays for a while":   {replay.Change{At: 1, Advance: time.Minute, Timers: timers}, "PaymentTimedOut>undoing_inventory PaymentSucceeded>undoing_inventory InventoryReserved>undoing_inventory =undoing_inventory"},
 		"a moment passes":           {replay.Change{At: 1, Advance: time.Second, Timers: timers}, "=confirmed"},
-		"the shelf does not answer": {replay.Change{At: 2, Advance: time.Minute, Timers: timers}, "InventoryTimedOut>undoing_inventory InventoryReserved>undoing_inventory =undoing_inventory"},
+		"the shelf does not answer": {replay.Change{At: 2, Advance: time.Minute, Timers: timers}, "InventoryTimedOut>awaiting_inventory InventoryTimedOut>undoing_inventory InventoryReserved>undoing_inventory =undoing_inventory"},
+		"it answers a little late":  {replay.Change{At: 2, Advance: 15 * time.Second, Timers: timers}, "InventoryTimedOut>awaiting_inventory InventoryReserved>confirmed =confirmed"},
 	} {
-		p, err := replay.WhatIf(newRig(t).hear(created, paid, reserved).history(), c.change, saga.Decide)
+		p, err := replay.WhatIf(newRig(t).hear(created, paid, reserved).history(), c.change, replay.Options{})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -67,12 +68,12 @@ func TestWhatIfRefusesAChangeThatMeansNothing(t *testing.T) {
 		"nothing": {}, "a failed attempt dropped": {Drop: 1}, "an entry that is not there": {Drop: 9}, "behind one that is not there": {At: 9, Advance: time.Hour},
 		"another order's message": {Inject: &other}, "no message": {Inject: &messages.Envelope{Type: "Tea"}}, "with one that is not there": {Reorder: [2]int{2, 7}},
 	} {
-		if _, err := replay.WhatIf(h, c, saga.Decide); err == nil {
+		if _, err := replay.WhatIf(h, c, replay.Options{}); err == nil {
 			t.Errorf("%s was decided", name)
 		}
 	}
 	h.Entries = h.Entries[1:]
-	if _, err := replay.WhatIf(h, replay.Change{Drop: 2}, saga.Decide); err == nil {
+	if _, err := replay.WhatIf(h, replay.Change{Drop: 2}, replay.Options{}); err == nil {
 		t.Error("a damaged history was decided")
 	}
 }

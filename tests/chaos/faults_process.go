@@ -50,23 +50,26 @@ func processFaults() []fault {
 	return all
 }
 
-const timedOut = "SELECT count(*) FROM saga_journal WHERE type = ? AND outcome = 'applied'"
+const (
+	timedOut = "SELECT count(*) FROM saga_journal WHERE type = ? AND outcome = 'applied'"
+	gaveUp   = timedOut + ` AND state_after LIKE '%"undoing_inventory"%'` // and did not wait once more
+)
 
 // inventoryTooSlow lets the saga run out of patience with a participant that is alive.
 func inventoryTooSlow() fault {
 	return fault{
 		name: slowInventory, kind: "participant slower than the saga", on: both, short: both, hurts: []string{messages.InventoryService},
-		does: "the inventory service sleeps in front of 24 transactions, 2 s longer than the saga waits",
+		does: "the inventory service sleeps in front of 24 transactions, 2 s longer than the saga waits, and waits again",
 		begin: func(ctx context.Context, w *world) (blow, error) {
-			before, err := w.count(ctx, "orders", timedOut, "InventoryTimedOut")
+			before, err := w.count(ctx, "orders", gaveUp, "InventoryTimedOut")
 			if err != nil {
 				return blow{}, err
 			}
-			longer := w.opts.sagaTimeout() + 2*time.Second
+			longer := 2*w.opts.sagaTimeout() + 2*time.Second
 			id, err := w.points.arm(failpoint.BeforeTransaction, messages.InventoryService, "delay:"+longer.String(), 1, 24)
 			return blow{
 				seen: func(ctx context.Context) (string, bool) {
-					n, err := w.count(ctx, "orders", timedOut, "InventoryTimedOut")
+					n, err := w.count(ctx, "orders", gaveUp, "InventoryTimedOut")
 					return fmt.Sprintf("%d orders timed out, %v", n-before, err), err == nil && n > before+3
 				},
 				heal: func(context.Context) error { return w.points.disarm(id) },
