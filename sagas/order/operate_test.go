@@ -142,13 +142,13 @@ func TestTheSearchCatchesEveryWrongAct(t *testing.T) {
 		operate operate
 		caught  string
 	}{
-		{"a step is skipped on the operator's word", instead(SkipStep, func(s State, in Input) (Decision, error) {
+		{"a step is skipped on the operator's word", instead(SkipStep, func(s State, _ Input) (Decision, error) {
 			if answers := Awaited(s.Step); len(answers) > 1 {
 				return Decide(s, says(found{answers[1], orderID})), nil
 			}
 			return Decision{}, ErrRefused
 		}), endAfterUndo},
-		{"a confirmed order is compensated", instead(Compensate, func(s State, in Input) (Decision, error) {
+		{"a confirmed order is compensated", instead(Compensate, func(s State, _ Input) (Decision, error) {
 			return cancelConfirmed(s, says(&messages.OrderCancelRequested{OrderID: orderID})), nil
 		}), endAbsorbs},
 		{"a step is entered anew without a time-out", instead(Resume, func(s State, in Input) (Decision, error) {
