@@ -9,7 +9,7 @@ import (
 	"millrace/app/audit"
 )
 
-// Definitions counts the sagas of every version that one began with, the oldest version first.
+// Definitions counts the sagas of every version that one has, the oldest version first.
 func (s *Sagas) Definitions(ctx context.Context) ([]audit.Definition, error) {
 	tx, err := open(ctx, s.db) // one snapshot: sagas may be moving
 	if err != nil {

@@ -113,10 +113,8 @@ func (t *sagaTx) Sagas(_ context.Context, orderIDs ...string) (map[string]*engin
 		i := &engine.Instance{OrderID: r.ID, PlacedAt: r.CreatedAt.UTC()}
 		found[id] = i
 		if r.Version != nil { // its saga has begun
-			if _, has := saga.Of(*r.Definition); !has { // nor may its state be one that this build can read
-				return nil, engine.ErrDefinition
-			}
-			if err := json.Unmarshal([]byte(*r.State), &i.State); err != nil {
+			_, has := saga.Of(*r.Definition) // without, its state need not be one that this build can read
+			if err := json.Unmarshal([]byte(*r.State), &i.State); err != nil && has {
 				return nil, fmt.Errorf("saga state of %s: %w", r.ID, err)
 			}
 			i.Definition, i.Version, i.EnteredAt = *r.Definition, *r.Version, r.EnteredAt.UTC()

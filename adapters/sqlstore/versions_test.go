@@ -180,9 +180,37 @@ func TestASagaOfAVersionWithoutCodeIsLeftAsItIs(t *testing.T) {
 		exec("UPDATE sagas SET definition = ?, state = ? WHERE order_id = ?", saga.Version, state, id)
 		v.must(v.hear(id, &messages.InventoryReserved{OrderID: id}), v.timesOut(id, 2)) // they come again
 		v.wants(id, saga.Version, saga.Confirmed, order.Confirmed)
-		exec("UPDATE sagas SET definition = 99 WHERE order_id = ?", id)
+	})
+}
+
+// A version is taken out of the code when no saga of it is open. What comes late for one that has ended
+// is taken and changes nothing, or it would be held for ever, and others behind it.
+func TestASagaThatHasEndedAbsorbsWithoutCodeForItsVersion(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "orders", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		v := newVersioned(t, open(t))
+		id := v.placed(0)
+		v.must(
+			v.hear(id, &messages.OrderCreated{OrderID: id, UserID: "usr_1", Total: 2400, Currency: "LKR"}),
+			v.hear(id, &messages.PaymentSucceeded{OrderID: id}),
+			v.hear(id, &messages.InventoryReserved{OrderID: id}),
+		)
+		v.wants(id, saga.Version, saga.Confirmed, order.Confirmed)
+		if _, err := v.db.ExecContext(t.Context(), v.db.Rebind(
+			"UPDATE sagas SET definition = 99, state = '{\"step\":\"confirmed\",\"mood\":\"good\"}' WHERE order_id = ?"), id); err != nil {
+			t.Fatal(err)
+		}
 		if found, err := v.store.Stranded(t.Context()); err != nil || len(found) != 0 {
 			t.Errorf("one that has ended needs no code: %v, %v", found, err)
+		}
+		before := v.everything(id)
+		v.must(v.hear(id, &messages.OrderCancelRequested{OrderID: id}), v.timesOut(id, 2))
+		after := v.everything(id)
+		if after.inbox -= before.inbox; after.inbox != 2 {
+			t.Errorf("%d inbox rows are new, want one for each", after.inbox)
+		}
+		if after.inbox = before.inbox; after != before {
+			t.Errorf("something changed: %+v, before %+v", after, before)
 		}
 	})
 }

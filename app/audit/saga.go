@@ -45,7 +45,7 @@ type Saga struct {
 	Stuck      bool      `json:"stuck"`
 }
 
-// Definition counts the sagas that began with one version of the definition.
+// Definition counts the sagas of one version of the definition.
 type Definition struct {
 	Version int       `json:"version"`
 	Open    int       `json:"open"`

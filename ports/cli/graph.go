@@ -18,7 +18,8 @@ func (p *program) sagaGraph() *cobra.Command {
 		Use:   "graph [ID]",
 		Short: "Draw the saga; with an order, the way that it took",
 		Long: `Draw the saga's table of steps, as new sagas have it, or with --def as a version has it. With an order's
-id it is the table of that saga's version, and the steps and messages of its journal stand out. --json gives the steps and edges instead of a picture.`,
+id it is the table of that saga's version, and the steps and messages of its journal stand out.
+--json gives the steps and edges instead of a picture.`,
 		Example: "  millrace saga graph\n  millrace saga graph ord_01k9zq6v3e7x --format svg > way.svg",
 		Args:    cobra.MaximumNArgs(1),
 	}

@@ -28,7 +28,7 @@ func (p *program) sagaShadow() *cobra.Command {
 		Use:   "shadow",
 		Short: "Follow the live journal, and say where this build would decide otherwise",
 		Long: `Replay every saga that moves while the command runs, each time that it has moved, with this build beside
-the one that is deployed. Nothing is written or sent. It ends after --for, on Ctrl-C, or with
+the one that is deployed, each by the version of the definition that it has. Nothing is written or sent. It ends after --for, on Ctrl-C, or with
 --stop-at-first at the first divergence, and exits 2 when there was one.
 
 --metrics ADDR serves saga_divergence_total{class} and saga_shadow_replayed_total for

@@ -23,7 +23,8 @@ func (p *program) sagaWhatIf() *cobra.Command {
 		Long: `Show the path that a saga would have taken if one thing had been otherwise and everybody else had
 said what they said: a message more (--inject, an envelope as it stands in Kafka), one less (--drop),
 two in the other order (--reorder), or a while in which nothing came (--advance), so that time-outs ran
-out. --at is the entry behind which it happens; without it, the end. Nothing is stored or sent.`,
+out. --at is the entry behind which it happens; without it, the end. It is decided by the version of the
+definition that the saga has. Nothing is stored or sent.`,
 		Example: "  millrace saga whatif ord_01k9zq6v3e7x --at 2 --advance 15m\n  millrace saga whatif one.ndjson --at 1 --inject cancel.json\n  millrace saga whatif one.ndjson --reorder 2,3",
 		Args:    exactly("ID"),
 	}

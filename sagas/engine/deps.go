@@ -22,7 +22,11 @@ var ErrNoOrder = fault.New(fault.Invalid, "unknown_order", "no such order was ev
 // which may run beside this one during a roll-out. Its messages and timers wait, as for a dependency
 // that is away, until a build comes that has the version: nothing is lost, and nothing is decided by
 // a definition that is not the saga's.
+// What has ended is another matter: an end absorbs in every version.
 var ErrDefinition = fault.New(fault.Unavailable, "unknown_definition", "this build has no code for the saga's definition version: it waits for a build that has")
+
+// errEnded: the saga has ended, with a version that this build does not have.
+var errEnded = fault.New(fault.Conflict, "saga_ended", "the saga has ended, with a definition version that this build has no code for")
 
 // Work is one transaction of ordering. Do commits when fn returns nil and otherwise leaves no
 // trace. For one message id in ctx, fn takes effect at most once; it may be run more than once,
@@ -34,7 +38,8 @@ type Work interface {
 // Tx is what a transaction can see and stage.
 type Tx interface {
 	// Sagas gives the sagas of those orders that exist, each locked until the end. An order
-	// whose saga has not begun has an Instance of Version 0.
+	// whose saga has not begun has an Instance of Version 0. Of one whose Definition this build has no
+	// code for, State may hold less than is stored.
 	Sagas(ctx context.Context, orderIDs ...string) (map[string]*Instance, error)
 	// Keep stages the saga's new state and, with it, the order's status.
 	Keep(i *Instance)

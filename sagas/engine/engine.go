@@ -64,6 +64,10 @@ func (e *Engine) decide(ctx context.Context, in saga.Input, cause messages.Cause
 	err := e.work.Do(ctx, func(tx Tx) error {
 		completed = nil
 		i, by, err := load(ctx, tx, orderID)
+		if errors.Is(err, errEnded) { // absorbed, without an entry: what is stored of it may be more than was read
+			clearFired(tx, orderID, in.Message)
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -98,9 +102,7 @@ func (e *Engine) carryOut(tx Tx, i *Instance, d saga.Decision, m messages.Messag
 	}
 	mark(tx, i, d.Timeline, sent, now)
 	e.setTimers(tx, i.OrderID, d)
-	if t, ok := m.(saga.TimedOut); ok {
-		tx.ClearTimer(DueTimer{OrderID: i.OrderID, Name: t.Timer.Name, Entry: t.Timer.Entry})
-	}
+	clearFired(tx, i.OrderID, m)
 	entry := Entry{
 		Outcome: d.Verdict.String(), Sent: sent,
 		Timers: Timers{Set: d.SetTimers, Cleared: d.ClearTimers},
@@ -128,10 +130,21 @@ func load(ctx context.Context, tx Tx, orderID string) (*Instance, saga.Definitio
 		i.Definition, i.State, i.TimelineSeq = saga.Version, saga.Start(), 1
 	}
 	by, ok := saga.Of(i.Definition)
-	if !ok {
+	switch {
+	case ok:
+		return i, by, nil
+	case i.State.Step.Terminal():
+		return nil, saga.Definition{}, errEnded
+	default:
 		return nil, saga.Definition{}, ErrDefinition
 	}
-	return i, by, nil
+}
+
+// clearFired ends the timer that a time-out came from, whatever became of it.
+func clearFired(tx Tx, orderID string, m messages.Message) {
+	if t, ok := m.(saga.TimedOut); ok {
+		tx.ClearTimer(DueTimer{OrderID: orderID, Name: t.Timer.Name, Entry: t.Timer.Entry})
+	}
 }
 
 func (e *Engine) send(tx Tx, out []messages.Message, cause messages.Cause) ([]Sent, error) {

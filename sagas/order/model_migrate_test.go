@@ -8,9 +8,10 @@ var migratedWorlds = []struct {
 	name  string
 	model model
 }{
-	{"one order", model{orders: 1, stock: 1, repeats: -1, timeouts: true, cancels: true, migrates: 2}},
-	{"one order, nothing in stock", model{orders: 1, stock: 0, repeats: -1, timeouts: true, cancels: true, migrates: 1}},
-	{"one order, undisturbed", model{orders: 1, stock: 1, repeats: -1, migrates: 2}},
+	{"one order", model{orders: 1, stock: 1, repeats: -1, timeouts: true, cancels: true, migrates: 1}},
+	{"one order, there and back", model{orders: 1, stock: 1, repeats: 1, timeouts: true, cancels: true, migrates: 2}},
+	{"one order, nothing in stock, there and back", model{orders: 1, stock: 0, repeats: 1, timeouts: true, cancels: true, migrates: 2}},
+	{"one order, undisturbed, there and back", model{orders: 1, stock: 1, repeats: -1, migrates: 2}},
 	{"two orders, one item", model{orders: 2, stock: 1, repeats: 0, timeouts: true, cancels: true, migrates: 1}},
 }
 

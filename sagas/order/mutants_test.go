@@ -25,6 +25,7 @@ var mutants = []struct {
 	{"an early message is dropped", dropEarly, flaws{}, "one order, undisturbed", endReachable},
 	{"any time-out counts", acceptStaleTimer, flaws{}, "one order", clearedTimer},
 	{"timers are never cleared", keepTimers, flaws{}, "one order", timersFitSteps},
+	{"the second wait has no timer", waitWithoutTimer, flaws{}, "one order", timersFitSteps},
 	{"the order is completed before the refund is answered", completeEarly, flaws{}, "one order", endAfterUndo},
 	{"out of stock ends the order without a refund", forgetRefund, flaws{}, "one order, nothing in stock", undoneIsFree},
 	{"a repeated OrderCreated begins again", beginAgain, flaws{}, "one order", statusMoves},
@@ -129,6 +130,14 @@ func acceptStaleTimer(s State, in Input) Decision {
 func keepTimers(s State, in Input) Decision {
 	d := Decide(s, in)
 	d.ClearTimers = nil
+	return d
+}
+
+func waitWithoutTimer(s State, in Input) Decision {
+	d := Decide(s, in)
+	if d.State.Waited > s.Waited {
+		d.SetTimers = nil
+	}
 	return d
 }
 

@@ -74,8 +74,6 @@ func Migrate(s State, from, to int) (State, error) {
 		return State{}, ErrNoVersion
 	case s.Step.Terminal():
 		return State{}, ErrNotMigrated
-	case from == to:
-		return s, nil
 	}
 	s.Held = slices.Clone(s.Held) // the caller's state is not ours to share
 	s.Waited = min(s.Waited, target.InventoryWaits-1)

@@ -145,18 +145,18 @@ func TestTheSearchCatchesEveryMutantOfMigrate(t *testing.T) {
 		migrate func(s State, from, to int) (State, error)
 		caught  string
 	}{
-		{"it enters the step anew and leaves the timer", func(s State, from, to int) (State, error) {
+		{"it enters the step anew and leaves the timer", func(s State, _, _ int) (State, error) {
 			s.Entry++
 			return s, nil
 		}, migratedKeeps},
-		{"it begins again", func(s State, from, to int) (State, error) { return Start(), nil }, migratedKeeps},
-		{"it keeps waits that the version does not know", func(s State, from, to int) (State, error) {
+		{"it begins again", func(State, int, int) (State, error) { return Start(), nil }, migratedKeeps},
+		{"it keeps waits that the version does not know", func(s State, _, _ int) (State, error) {
 			if s.Step.Terminal() {
 				return State{}, ErrNotMigrated
 			}
 			return s, nil
 		}, migratedFits},
-		{"it opens what has ended", func(s State, from, to int) (State, error) { s.Waited = 0; return s, nil }, endAbsorbs},
+		{"it opens what has ended", func(s State, _, _ int) (State, error) { s.Waited = 0; return s, nil }, endAbsorbs},
 		{"it refuses a saga that waits", func(s State, from, to int) (State, error) {
 			if s.Step == AwaitingInventory {
 				return State{}, ErrNotMigrated

@@ -23,7 +23,7 @@ type History struct {
 // Saga is a saga as it was stored when its history was read.
 type Saga struct {
 	OrderID    string          `json:"orderId"`
-	Definition int             `json:"definition"` // version that it began with
+	Definition int             `json:"definition"` // version that decides for it
 	State      json.RawMessage `json:"state"`      // null before its first message
 	Entries    int             `json:"entries"`    // how many it has written
 	Hash       string          `json:"hash"`       // of the last

@@ -66,6 +66,7 @@ type Made struct {
 // Replay decides one history again and compares. Attempts that failed are passed over: they have
 // no effect. It never changes h.
 func Replay(h History, o Options) Result {
+	o.Definitions = o.definitions() // once, and not for every entry
 	r := Result{OrderID: h.Saga.OrderID, Verdict: OK, Entries: len(h.Entries), Divergences: []Divergence{}, Definition: o.version(h.Saga.Definition)}
 	if err := Whole(h); err != nil {
 		return r.unreplayable(Divergence{Seq: damagedAt(err), Class: MissingHistory, Detail: err.Error()})

@@ -61,6 +61,7 @@ func WhatIf(h History, c Change, o Options) (Path, error) {
 	if err != nil {
 		return Path{}, err
 	}
+	o.Definitions = o.definitions()
 	f := follower{options: o, state: saga.Start()}
 	p := Path{OrderID: h.Saga.OrderID, Steps: []Step{}}
 	for _, a := range arrivals {

@@ -320,6 +320,21 @@ var mutants = []mutant{
 		checks: []check{{store, "^TestASagaIsNotSavedOverADecisionThatItDidNotSee$" + sqlite}},
 	},
 	{
+		name: "every saga is decided by the newest version", file: "sagas/engine/engine.go",
+		edits:  one("	by, ok := saga.Of(i.Definition)\n", "	by, ok := saga.Of(saga.Version)\n"),
+		checks: []check{{store, "^TestASagaKeepsTheVersionThatItBeganWith$" + sqlite}},
+	},
+	{
+		name: "a saga without code for its version makes dead letters", file: "sagas/engine/deps.go",
+		edits:  one("var ErrDefinition = fault.New(fault.Unavailable,", "var ErrDefinition = fault.New(fault.Internal,"),
+		checks: []check{{store, "^TestASagaOfAVersionWithoutCodeIsLeftAsItIs$" + sqlite}},
+	},
+	{
+		name: "a saga that has ended holds what comes late, without code for its version", file: "sagas/engine/engine.go",
+		edits:  one("	case i.State.Step.Terminal():\n", "	case false:\n"),
+		checks: []check{{store, "^TestASagaThatHasEndedAbsorbsWithoutCodeForItsVersion$" + sqlite}},
+	},
+	{
 		name: "the journal's hashes are not chained", file: "sagas/engine/engine.go",
 		edits:  one("Chain(i.JournalHash, entry)", "Chain(\"\", entry)"),
 		checks: []check{{books, "^TestAHistoryShowsEveryMessageAndItsDecision$" + sqlite}},
