@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"go.opentelemetry.io/otel/trace/noop"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"millrace/adapters/config"
 	"millrace/adapters/outbox"
@@ -79,15 +79,16 @@ func letters(dbs map[string]*sqldb.DB) *sqlstore.Letters {
 }
 
 // coresOf makes a core for every service that reads messages. They tell nobody: the relay of whichever
-// process runs it finds what they write.
+// process runs it finds what they write. What they publish has a trace of its own, which nobody records.
 func coresOf(dbs map[string]*sqldb.DB) map[string]*sqlstore.Core {
 	logger := slog.New(slog.DiscardHandler)
+	tracer := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())).Tracer("millrace")
 	cores := map[string]*sqlstore.Core{}
 	for _, service := range messages.Consumers {
 		db := dbs[schemaOf[service]]
 		cores[service] = sqlstore.NewCore(sqlstore.Config{
 			DB: db, Service: service, Outbox: outbox.NewWriter(db.Dialect, logger), Wake: func() {}, Observer: unheard{},
-			Tracer: noop.NewTracerProvider().Tracer(""), Logger: logger, Now: time.Now,
+			Tracer: tracer, Logger: logger, Now: time.Now,
 		})
 	}
 	return cores

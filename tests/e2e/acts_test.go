@@ -169,3 +169,44 @@ func TestAThousandStuckOrdersArePutRightWithAKillInTheMiddle(t *testing.T) {
 	s.replayed(t)
 	s.terminate(t)
 }
+
+// operatorUndoes compensates an order whose provider answers late: its money comes and goes back, and its
+// customer gets one mail.
+func operatorUndoes(t *testing.T, s *stack) {
+	skipShort(t)
+	const user = "usr_operated"
+	id := s.place(t, wish{user: user, method: "pm_card_late"})
+	await(t, soon, "it waits for its payment", func() bool { return s.show(t, id).Status == "PROCESSING" })
+	text := s.saga(t, 0, "plan", "compensate", "--query", "user="+user)
+	var plan struct {
+		SHA256 string
+		Totals struct {
+			Orders, New, Mails int
+			Money              map[string]int64
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &plan); err != nil {
+		t.Fatal(err)
+	}
+	if sum := plan.Totals; sum.Orders != 1 || sum.New != 1 || sum.Mails != 1 || sum.Money["LKR"] != 1200 {
+		t.Errorf("the plan comes to %+v", sum)
+	}
+	file := filepath.Join(t.TempDir(), "plan.json")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	apply := []string{"apply", file, "--confirm", plan.SHA256, "--reason", "the customer has called", "--actor", "e2e", "--timeout", "2m"}
+	s.saga(t, 5, apply...)
+	if out := s.saga(t, 0, append(apply, "--new-effects")...); !strings.Contains(out, "VERIFIED") || !strings.Contains(out, "it is cancelled") {
+		t.Errorf("apply says %s", out)
+	}
+	if o := s.show(t, id); o.Status != "CANCELLED" || o.Reason != "cancelled_by_user" {
+		t.Errorf("it is %s, %s", o.Status, o.Reason)
+	}
+	if captures, refunds := s.ledger(t).of(id); len(captures) != 1 || len(refunds) != 1 {
+		t.Errorf("the provider has captures %v and refunds %v", captures, refunds)
+	}
+	if letter := s.mailed(t, id); letter.OrderID != id {
+		t.Errorf("the mail is %+v", letter)
+	}
+}
