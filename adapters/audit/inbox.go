@@ -30,12 +30,14 @@ func (p *pass) inboxes(of ...*snapshot) error {
 	return nil
 }
 
-// unclaimed: no saga took a message that its service has no inbox row of.
+// unclaimed: no saga took a message that its service has no inbox row of, or an operator's act that is not
+// in the audit of acts.
 func (p *pass) unclaimed() error {
 	f := p.found.of(audit.InboxUnique)
 	unclaimed, err := rows[string](p.ordering, `SELECT j.message_id FROM saga_journal j
 		LEFT JOIN inbox i ON i.message_id = j.message_id AND i.outcome = 'done'
-		WHERE j.outcome <> 'failed' AND j.at >= ? AND i.message_id IS NULL`, p.inboxSince)
+		LEFT JOIN ops_audit a ON a.id = j.message_id AND a.line = 1 AND a.order_id = j.order_id
+		WHERE j.outcome <> 'failed' AND j.at >= ? AND i.message_id IS NULL AND a.id IS NULL`, p.inboxSince)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ type ordering struct {
 	t        *testing.T
 	db       *sqldb.DB
 	place    *orderapp.PlaceOrder
+	core     *sqlstore.Core
 	sagas    *sqlstore.Sagas
 	engine   *engine.Engine
 	now      time.Time
@@ -56,7 +57,7 @@ func newOrdering(t *testing.T, db *sqldb.DB) *ordering {
 	orders := sqlstore.NewOrders(core)
 	o.must(orders.Seed(t.Context(), []orderapp.Product{{SKU: "SKU-1", Name: "One", Price: 1200, Currency: "LKR"}}))
 	o.place = orderapp.NewPlaceOrder(orders, sqlstore.NewCatalog(core), quiet{}, o, o.clock)
-	o.sagas = sqlstore.NewSagas(core)
+	o.core, o.sagas = core, sqlstore.NewSagas(core)
 	o.engine = engine.New(o, engine.Timeouts{Payment: 30 * time.Second, Inventory: 30 * time.Second}, quiet{}, replay.Staged, o.clock)
 	return o
 }

@@ -15,6 +15,7 @@ import (
 	"millrace/app/deadletters"
 	"millrace/app/messages"
 	"millrace/domain/intent"
+	"millrace/domain/plan"
 )
 
 // Settler states what became of an act that was refused for good: the use case of the service whose
@@ -199,6 +200,7 @@ func (l *Letters) Redrive(ctx context.Context, item deadletters.Item, by deadlet
 		if r.State != deadletters.Waiting && r.State != deadletters.Redriving {
 			return deadletters.ErrChanged
 		}
+		u.recordLetter(r, deadletters.ActRedrive, by)
 		if !r.act() {
 			return u.send(r, "redrive", by.Actor, by.Reason)
 		}
@@ -217,6 +219,7 @@ func (l *Letters) Discard(ctx context.Context, item deadletters.Item, by deadlet
 		if r.State != deadletters.Waiting {
 			return deadletters.ErrChanged
 		}
+		u.recordLetter(r, deadletters.ActDiscard, by)
 		if err := u.end(r, deadletters.Discarded, 0, "discard", by); err != nil {
 			return err
 		}
@@ -226,6 +229,27 @@ func (l *Letters) Discard(ctx context.Context, item deadletters.Item, by deadlet
 		_, err := u.change("UPDATE intents SET state = 'discarded', version = version + 1 WHERE id = ? AND state = 'dead'", r.MessageID)
 		return err
 	})
+}
+
+// actOf is the id of an act on a letter as it was planned.
+func actOf(letterID, action string, version int) string {
+	return messages.DerivedID(letterID, "dlq."+action, version)
+}
+
+// recordLetter stages the act's line of the audit. It comes before what changes the letter.
+func (u *unit) recordLetter(r *letterRecord, action string, by deadletters.Act) {
+	u.record(auditRecord{
+		ID: actOf(r.ID, action, r.Version), Act: "dlq " + action, Target: r.ID, OrderID: r.OrderID, Version: r.Version, Detail: r.Handler + ": " + r.Reason,
+	}, by)
+}
+
+// Note keeps what became of an act on a letter.
+func (l *Letters) Note(ctx context.Context, item deadletters.Item, action string, _ deadletters.Act, r plan.Result) error {
+	core, err := l.core(item.Service)
+	if err != nil {
+		return err
+	}
+	return core.note(ctx, actOf(item.ID, action, item.Version), r.Outcome, r.Detail)
 }
 
 // end gives a letter its next state.
@@ -339,6 +363,7 @@ func (u *unit) claimRuling() error {
 		return cmp.Or(err, error(deadletters.ErrChanged))
 	}
 	u.ruled = true
+	u.recordLetter(letter, deadletters.ActSettle, r.by)
 	return u.end(letter, deadletters.Settled, 0, "settle "+r.said, r.by)
 }
 

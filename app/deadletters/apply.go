@@ -9,43 +9,16 @@ import (
 	"time"
 
 	"millrace/domain/fault"
+	"millrace/domain/plan"
 )
-
-// What became of an item.
-const (
-	Verified    = "VERIFIED"     // it took effect: the inbox says so
-	FailedAgain = "FAILED_AGAIN" // it is a dead letter again
-	Skipped     = "SKIPPED"      // nothing was done: it has changed since the plan, or one in front of it is in the way
-	UnderWay    = "UNDER_WAY"    // begun, and its outcome was not known in time; apply the plan again to hear it
-)
-
-// Result is what became of one item of a plan, or of a message that was parked behind one.
-type Result struct {
-	ID      string `json:"id"`
-	Outcome string `json:"outcome"`
-	Detail  string `json:"detail"` // why; "" where the outcome says all
-	Service string `json:"service"`
-	Handler string `json:"handler"`
-	OrderID string `json:"orderId"`
-	Parked  bool   `json:"parked"` // it was not planned, it waited behind one that was
-}
-
-// Sum counts results by outcome.
-type Sum struct {
-	OK          bool     `json:"ok"` // every one is VERIFIED
-	Verified    int      `json:"verified"`
-	FailedAgain int      `json:"failedAgain"`
-	Skipped     int      `json:"skipped"`
-	UnderWay    int      `json:"underWay"`
-	Items       []Result `json:"items"`
-}
 
 // Request is what Apply is told beside the plan.
 type Request struct {
 	Confirm string        // the plan's sha256
 	By      Act           // who, and why
 	Force   bool          // redrive even what was sent again too often
-	Timeout time.Duration // to wait for outcomes
+	Timeout time.Duration // to wait for outcomes, from the last item that was begun
+	Pace    plan.Pace
 }
 
 // look is how often what is under way is looked at.
@@ -55,30 +28,35 @@ const look = 100 * time.Millisecond
 // dealt with one after the other, different orders side by side. Each result is told as soon as it
 // is known. Applying a plan again goes on where the last time ended and does nothing twice.
 //
-// It fails, having done nothing, with ErrAltered, ErrUnconfirmed or ErrTooOften.
-func (d *Desk) Apply(ctx context.Context, p Plan, r Request, tell func(Result)) (Sum, error) {
+// It fails, having done nothing, with plan.ErrAltered, plan.ErrUnconfirmed or ErrTooOften.
+func (d *Desk) Apply(ctx context.Context, p Plan, r Request, tell func(plan.Result)) (plan.Sum, error) {
 	if err := allowed(p, r); err != nil {
-		return Sum{}, err
+		return plan.Sum{}, err
 	}
-	w := &work{desk: d, plan: p, request: r, tell: tell, sum: Sum{Items: []Result{}}}
+	r.By.Plan = p.SHA256
+	w := &work{
+		desk: d, plan: p, request: r, tell: tell, sum: plan.Sum{OK: true, Items: []plan.Result{}},
+		gait: plan.NewGait(r.Pace, len(p.Items), d.now), deadline: d.now().Add(r.Timeout),
+	}
 	queues := w.queues()
-	deadline := d.now().Add(r.Timeout)
 	for {
 		err := w.turn(ctx, queues)
-		late := !d.now().Before(deadline)
+		late := !d.now().Before(w.deadline)
 		switch {
 		case err != nil && (late || fault.KindOf(err) != fault.Unavailable): // what is only busy or away may come back
-			return w.ended(), err
+			return w.sum, err
 		case late:
 			for _, q := range queues {
-				w.giveUp(q)
+				if err := w.giveUp(ctx, q); err != nil {
+					return w.sum, err
+				}
 			}
 		}
 		if !slices.ContainsFunc(queues, func(q *queue) bool { return !q.over() }) {
-			return w.ended(), nil
+			return w.sum, nil
 		}
 		if err := d.pause(ctx, look); err != nil {
-			return w.ended(), err
+			return w.sum, err
 		}
 	}
 }
@@ -100,9 +78,9 @@ func allowed(p Plan, r Request) error {
 	sum, err := p.sum()
 	switch {
 	case err != nil || sum != p.SHA256:
-		return ErrAltered
+		return plan.ErrAltered
 	case r.Confirm != p.SHA256:
-		return ErrUnconfirmed
+		return plan.ErrUnconfirmed
 	case p.Action != ActRedrive || r.Force:
 		return nil
 	}
@@ -119,9 +97,12 @@ type work struct {
 	desk    *Desk
 	plan    Plan
 	request Request
-	tell    func(Result)
-	sum     Sum
+	tell    func(plan.Result)
+	sum     plan.Sum
+	gait    *plan.Gait
 	now     map[string]Progress // by letter, at the last look
+
+	deadline time.Time
 }
 
 // queue is the letters of one order at one consumer.
@@ -177,15 +158,22 @@ func (w *work) see(ctx context.Context, queues []*queue) error {
 func (w *work) step(ctx context.Context, q *queue) error {
 	for len(q.items) > 0 {
 		if !q.begun {
-			w.parkedOnes(q) // those that were in front of the next one
+			if err := w.parkedOnes(ctx, q); err != nil { // those that were in front of the next one
+				return err
+			}
 		}
 		item := q.items[0]
-		if q.blocked != "" {
-			w.end(item, Skipped, q.blocked, false)
+		if why := cmp.Or(q.blocked, w.gait.Stopped()); why != "" && !q.begun {
+			if err := w.end(ctx, item, plan.Skipped, why, false); err != nil {
+				return err
+			}
 			q.items = q.items[1:]
 			continue
 		}
 		if !q.begun {
+			if !w.gait.May() && !w.resumed(item) {
+				return nil
+			}
 			waits, err := w.begin(ctx, q, item)
 			if err != nil || waits {
 				return err
@@ -196,14 +184,15 @@ func (w *work) step(ctx context.Context, q *queue) error {
 		if outcome == "" {
 			return nil
 		}
-		w.end(item, outcome, detail, false)
+		if err := w.end(ctx, item, outcome, detail, false); err != nil {
+			return err
+		}
 		q.items, q.begun = q.items[1:], false
-		if outcome == FailedAgain {
+		if outcome == plan.FailedAgain {
 			q.blocked = "one in front of it failed again"
 		}
 	}
-	w.parkedOnes(q)
-	return nil
+	return w.parkedOnes(ctx, q)
 }
 
 // begin does what the plan says to the first item. It says whether that has to wait for those in front.
@@ -226,18 +215,21 @@ func (w *work) begin(ctx context.Context, q *queue, item Item) (waits bool, err 
 	case err == nil, errors.Is(err, ErrChanged) && w.resumed(item):
 		q.watch(behind)
 		q.begun = true
+		w.gait.Begun(err != nil)
+		w.deadline = w.desk.now().Add(w.request.Timeout)
 		if w.plan.Action == ActRedrive {
 			return true, nil // the next look says more
 		}
-		w.end(item, Verified, "", false)
+		if err := w.end(ctx, item, plan.Verified, "", false); err != nil {
+			return false, err
+		}
 		q.items, q.begun = q.items[1:], false
 		return len(q.items) == 0 && len(q.parked) > 0, nil
 	case errors.Is(err, ErrBehind) && w.moving(q):
 		return true, nil
 	case fault.KindOf(err) == fault.Conflict, fault.KindOf(err) == fault.NotFound:
-		w.end(item, Skipped, err.Error(), false)
 		q.items = q.items[1:]
-		return false, nil
+		return false, w.end(ctx, item, plan.Skipped, err.Error(), false)
 	}
 	return false, err
 }
@@ -275,38 +267,41 @@ func (w *work) moving(q *queue) bool {
 func (w *work) outcome(item Item) (outcome, detail string) {
 	switch p := w.now[item.ID]; {
 	case p.State == Done && p.Handled:
-		return Verified, ""
+		return plan.Verified, ""
 	case p.State == Done:
-		return FailedAgain, "it is called done, and the inbox does not say so"
+		return plan.FailedAgain, "it is called done, and the inbox does not say so"
 	case p.State == Waiting && p.Version > item.Version:
-		return FailedAgain, cmp.Or(p.Error, p.Reason)
+		return plan.FailedAgain, cmp.Or(p.Error, p.Reason)
 	case p.State == Discarded || p.State == Settled:
-		return Skipped, "somebody else has " + p.State + " it"
+		return plan.Skipped, "somebody else has " + p.State + " it"
 	}
 	return "", ""
 }
 
 // parkedOnes says what has become of messages that waited behind.
-func (w *work) parkedOnes(q *queue) {
+func (w *work) parkedOnes(ctx context.Context, q *queue) error {
 	for len(q.parked) > 0 {
 		item := q.parked[0]
 		p, known := w.now[item.ID]
 		outcome, detail := w.outcome(item)
 		switch {
 		case q.blocked != "" && (!known || p.State == Parked):
-			outcome, detail = Skipped, "parked still: "+q.blocked
+			outcome, detail = plan.Skipped, "parked still: "+q.blocked
 		case !known || outcome == "":
 			if w.stopped(q, p) {
-				outcome, detail = Skipped, "parked still: another dead letter of its order is in front of it"
+				outcome, detail = plan.Skipped, "parked still: another dead letter of its order is in front of it"
 				break
 			}
-			return
-		case outcome == FailedAgain:
+			return nil
+		case outcome == plan.FailedAgain:
 			q.blocked = "one in front of it failed again"
 		}
-		w.end(item, outcome, detail, true)
+		if err := w.end(ctx, item, outcome, detail, true); err != nil {
+			return err
+		}
 		q.parked = q.parked[1:]
 	}
+	return nil
 }
 
 // stopped: nothing of the plan is left that would bring a parked message's turn, and another letter
@@ -316,37 +311,34 @@ func (w *work) stopped(q *queue, p Progress) bool {
 }
 
 // giveUp says of everything that has not ended where it is.
-func (w *work) giveUp(q *queue) {
-	for n, item := range q.items {
-		if n == 0 && q.begun {
-			w.end(item, UnderWay, "sent, and not handled yet", false)
-			continue
+func (w *work) giveUp(ctx context.Context, q *queue) error {
+	for ; len(q.items) > 0; q.items, q.begun = q.items[1:], false {
+		outcome, why := plan.Skipped, "not begun in time"
+		if q.begun {
+			outcome, why = plan.TimedOut, "sent, and not handled yet"
 		}
-		w.end(item, Skipped, "not begun in time: one in front of it is under way", false)
+		if err := w.end(ctx, q.items[0], outcome, why, false); err != nil {
+			return err
+		}
 	}
-	for _, item := range q.parked {
-		w.end(item, UnderWay, "its turn comes when what is in front of it has been handled", true)
+	for ; len(q.parked) > 0; q.parked = q.parked[1:] {
+		if err := w.end(ctx, q.parked[0], plan.TimedOut, "its turn comes when what is in front of it has been handled", true); err != nil {
+			return err
+		}
 	}
-	q.items, q.parked = nil, nil
+	return nil
 }
 
-func (w *work) end(item Item, outcome, detail string, parked bool) {
-	r := Result{ID: item.ID, Outcome: outcome, Detail: detail, Service: item.Service, Handler: item.Handler, OrderID: item.OrderID, Parked: parked}
-	switch outcome {
-	case Verified:
-		w.sum.Verified++
-	case FailedAgain:
-		w.sum.FailedAgain++
-	case Skipped:
-		w.sum.Skipped++
-	case UnderWay:
-		w.sum.UnderWay++
+// end tells what became of an item, and has what was done about a planned one noted.
+func (w *work) end(ctx context.Context, item Item, outcome, detail string, parked bool) error {
+	r := plan.Result{ID: item.ID, Outcome: outcome, Detail: detail, Service: item.Service, Handler: item.Handler, OrderID: item.OrderID, Parked: parked}
+	if !parked && outcome != plan.Skipped {
+		if err := w.desk.store.Note(ctx, item, w.plan.Action, w.request.By, r); err != nil {
+			return err
+		}
+		w.gait.Ended(outcome)
 	}
-	w.sum.Items = append(w.sum.Items, r)
+	w.sum.Add(r)
 	w.tell(r)
-}
-
-func (w *work) ended() Sum {
-	w.sum.OK = w.sum.Verified == len(w.sum.Items)
-	return w.sum
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"millrace/app/deadletters"
 	"millrace/domain/fault"
+	"millrace/domain/plan"
 )
 
 // shop keeps letters in memory, and handles what is sent again when the desk pauses.
@@ -22,6 +23,7 @@ type shop struct {
 	failure error           // of every act
 	mended  time.Time       // when that is over; never where it is zero
 	looks   int
+	notes   []string // what became of acts
 }
 
 // add puts a letter behind those of its order.
@@ -104,6 +106,14 @@ func (s *shop) Settle(_ context.Context, item deadletters.Item, _ string, _ dead
 	return s.act(item, "settled")
 }
 
+func (s *shop) Note(_ context.Context, item deadletters.Item, action string, by deadletters.Act, r plan.Result) error {
+	s.notes = append(s.notes, fmt.Sprintf("%s %s %s", action, item.ID, r.Outcome))
+	if by.Plan == "" {
+		return errors.New("the act does not name its plan")
+	}
+	return nil
+}
+
 func (s *shop) Outcomes(handler string) []string {
 	if handler == "intent_refund" {
 		return []string{"refunded"}
@@ -172,7 +182,7 @@ func (s *shop) plan(t *testing.T, action, outcome string) deadletters.Plan {
 func (s *shop) apply(t *testing.T, p deadletters.Plan) string {
 	t.Helper()
 	var told []string
-	sum, err := s.desk().Apply(t.Context(), p, request(p), func(r deadletters.Result) {
+	sum, err := s.desk().Apply(t.Context(), p, request(p), func(r plan.Result) {
 		line := r.ID + " " + r.Outcome
 		if r.Parked {
 			line += " parked"
@@ -182,7 +192,7 @@ func (s *shop) apply(t *testing.T, p deadletters.Plan) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sum.Verified+sum.FailedAgain+sum.Skipped+sum.UnderWay != len(sum.Items) || sum.OK != (sum.Verified == len(told)) {
+	if sum.Verified+sum.FailedAgain+sum.Skipped+sum.TimedOut != len(sum.Items) || sum.OK != (sum.Verified == len(told)) {
 		t.Errorf("the sum is %+v", sum)
 	}
 	slices.Sort(told)
@@ -261,7 +271,7 @@ func TestALetterBehindOneThatIsNotPlannedIsSkipped(t *testing.T) {
 		p := s.plan(t, deadletters.ActRedrive, "")
 		only := s.plan(t, deadletters.ActRedrive, "")
 		only.Items = only.Items[1:]
-		if _, err := s.desk().Apply(t.Context(), only, request(only), nil); !errors.Is(err, deadletters.ErrAltered) {
+		if _, err := s.desk().Apply(t.Context(), only, request(only), nil); !errors.Is(err, plan.ErrAltered) {
 			t.Errorf("an altered plan was taken: %v", err)
 		}
 		s.find("a1").Version++
@@ -286,7 +296,7 @@ func TestAnUnplannedLetterInBetweenStopsWhatIsBehindItAtOnce(t *testing.T) {
 	})
 }
 
-func TestWhatIsNotHandledInTimeIsUnderWayAndHeardOfLater(t *testing.T) {
+func TestWhatIsNotHandledInTimeHasTimedOutAndIsHeardOfLater(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {
 		s.add("a1", "a", "waiting")
@@ -295,7 +305,7 @@ func TestWhatIsNotHandledInTimeIsUnderWayAndHeardOfLater(t *testing.T) {
 		s.closed = true
 		p := s.plan(t, deadletters.ActRedrive, "")
 		begin := time.Now()
-		want(t, s.apply(t, p), "a1 UNDER_WAY, a2 UNDER_WAY parked, a3 SKIPPED")
+		want(t, s.apply(t, p), "a1 TIMED_OUT, a2 TIMED_OUT parked, a3 SKIPPED")
 		if took := time.Since(begin); took < 10*time.Second || took > 11*time.Second {
 			t.Errorf("it took %s", took)
 		}
@@ -350,7 +360,7 @@ func TestNothingIsDoneWithoutConfirmationOrTooOften(t *testing.T) {
 		p := s.plan(t, deadletters.ActRedrive, "")
 		r := request(p)
 		r.Confirm = ""
-		if _, err := s.desk().Apply(t.Context(), p, r, nil); !errors.Is(err, deadletters.ErrUnconfirmed) {
+		if _, err := s.desk().Apply(t.Context(), p, r, nil); !errors.Is(err, plan.ErrUnconfirmed) {
 			t.Errorf("without confirmation: %v", err)
 		}
 		if _, err := s.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, deadletters.ErrTooOften) {
@@ -361,7 +371,7 @@ func TestNothingIsDoneWithoutConfirmationOrTooOften(t *testing.T) {
 		}
 		r = request(p)
 		r.Force = true
-		if sum, err := s.desk().Apply(t.Context(), p, r, func(deadletters.Result) {}); err != nil || !sum.OK {
+		if sum, err := s.desk().Apply(t.Context(), p, r, func(plan.Result) {}); err != nil || !sum.OK {
 			t.Errorf("with force: %+v, %v", sum, err)
 		}
 	})
@@ -405,7 +415,7 @@ func TestAPlanIsReadAsItWasWrittenOrNotAtAll(t *testing.T) {
 			strings.Replace(text, `"redrive"`, `"discard"`, 1), strings.Replace(text, `"version":1`, `"version":2`, 1),
 			text[:len(text)/2], text + text, "", "[]", strings.Replace(text, `"kind"`, `"more":1,"kind"`, 1),
 		} {
-			if _, err := deadletters.ReadPlan([]byte(altered)); !errors.Is(err, deadletters.ErrAltered) {
+			if _, err := deadletters.ReadPlan([]byte(altered)); !errors.Is(err, plan.ErrAltered) {
 				t.Errorf("%s was read: %v", altered, err)
 			}
 		}
@@ -426,4 +436,22 @@ func TestLettersAreCountedByWhatIsAlike(t *testing.T) {
 	if len(groups) != 2 || groups[0].Count != 2 || groups[0].Parked != 2 || groups[0].Oldest.Unix() != 50 || groups[1].Reason != "other" {
 		t.Errorf("%+v", groups)
 	}
+}
+
+func TestAPlanIsAppliedAtItsPaceAndStopsWithItsCanary(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		for _, id := range []string{"a", "b", "c"} {
+			s.add(id+"1", id, "waiting")
+		}
+		s.refuses["a1"] = true
+		p := s.plan(t, deadletters.ActRedrive, "")
+		r := request(p)
+		r.Pace = plan.Pace{Canary: 1}
+		sum, err := s.desk().Apply(t.Context(), p, r, func(plan.Result) {})
+		if err != nil || sum.FailedAgain != 1 || sum.Skipped != 2 || s.find("b1").Version != 1 {
+			t.Errorf("behind a canary that failed: %+v, %v", sum, err)
+		}
+		want(t, strings.Join(s.notes, ", "), "redrive a1 FAILED_AGAIN")
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"millrace/domain/fault"
+	"millrace/domain/plan"
 )
 
 // The states of a letter.
@@ -81,7 +82,7 @@ type Filter struct {
 }
 
 // Act is who does something, and why.
-type Act struct{ Actor, Reason string }
+type Act = plan.Act
 
 // Progress is where a letter is now.
 type Progress struct {
@@ -111,6 +112,8 @@ type Store interface {
 	// Settle ends the letter of an act with what a person says became of it, and tells the other
 	// services. It fails as Redrive, and with fault.Conflict when there is nothing to settle.
 	Settle(ctx context.Context, item Item, outcome string, by Act) error
+	// Note keeps what became of an act behind the act itself. Saying the same again changes nothing.
+	Note(ctx context.Context, item Item, action string, by Act, r plan.Result) error
 	// Outcomes are those that Settle takes for a handler's letters; none for a message.
 	Outcomes(handler string) []string
 	// Progress gives where letters of a service are now; those that are not there are left out.

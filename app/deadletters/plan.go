@@ -3,15 +3,13 @@ package deadletters
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"millrace/domain/fault"
+	"millrace/domain/plan"
 )
 
 // What a plan can do.
@@ -55,8 +53,6 @@ type Item struct {
 
 // Faults of plans. Every one of them means that nothing was done.
 var (
-	ErrAltered     = fault.New(fault.Conflict, "plan_altered", "the plan is not as `millrace dlq plan` wrote it: make a new one")
-	ErrUnconfirmed = fault.New(fault.Conflict, "plan_unconfirmed", "the plan is not confirmed")
 	ErrTooOften    = fault.New(fault.Conflict, "redriven_too_often", fmt.Sprintf("sent again %d times already", MostRedrives))
 	ErrUnsettled   = fault.New(fault.Invalid, "cannot_settle", "it cannot be settled so")
 	ErrStateOfPlan = fault.New(fault.Invalid, "cannot_plan", "only letters that are waiting, or have been redriving for too long, can be planned for")
@@ -120,25 +116,17 @@ func takes(outcomes []string) string {
 // sum is the hash of the plan without its hash.
 func (p Plan) sum() (string, error) {
 	p.SHA256 = ""
-	text, err := json.Marshal(p)
-	if err != nil {
-		return "", fmt.Errorf("encode the plan: %w", err)
-	}
-	hash := sha256.Sum256(text)
-	return hex.EncodeToString(hash[:]), nil
+	return plan.Seal(p)
 }
 
-// ReadPlan reads a plan as it was written. It fails with ErrAltered when it was changed since.
+// ReadPlan reads a plan as it was written. It fails with plan.ErrAltered when it was changed since.
 func ReadPlan(text []byte) (Plan, error) {
 	var p Plan
-	decoder := json.NewDecoder(strings.NewReader(string(text)))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&p); err != nil {
-		return Plan{}, ErrAltered.Because(err)
+	if err := plan.Read(text, &p); err != nil {
+		return Plan{}, err
 	}
-	sum, err := p.sum()
-	if err != nil || p.Kind != PlanKind || sum != p.SHA256 || decoder.More() {
-		return Plan{}, ErrAltered
+	if sum, err := p.sum(); err != nil || p.Kind != PlanKind || sum != p.SHA256 {
+		return Plan{}, plan.ErrAltered
 	}
 	return p, nil
 }

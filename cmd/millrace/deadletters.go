@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"go.opentelemetry.io/otel/trace/noop"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"millrace/adapters/config"
 	"millrace/adapters/outbox"
@@ -29,6 +29,15 @@ func deadLetters(ctx context.Context, w cli.Where, act bool) (cli.DeadLetters, f
 	if err != nil {
 		return nil, nil, err
 	}
+	dbs, closeAll, err := everyDatabase(ctx, c, where(w), act)
+	if err != nil {
+		return nil, nil, err
+	}
+	return deadletters.NewDesk(letters(dbs), time.Now, sleep), closeAll, nil
+}
+
+// everyDatabase opens the databases of all services, with what closes them.
+func everyDatabase(ctx context.Context, c *config.Config, w where, change bool) (map[string]*sqldb.DB, func() error, error) {
 	dbs := map[string]*sqldb.DB{}
 	closeAll := func() error {
 		var errs []error
@@ -38,9 +47,9 @@ func deadLetters(ctx context.Context, w cli.Where, act bool) (cli.DeadLetters, f
 		return errors.Join(errs...)
 	}
 	for _, schema := range migrations.Schemas {
-		open := where(w).openToRead
-		if act {
-			open = where(w).openToChange
+		open := w.openToRead
+		if change {
+			open = w.openToChange
 		}
 		db, err := open(ctx, c, schema)
 		if err == nil {
@@ -51,20 +60,12 @@ func deadLetters(ctx context.Context, w cli.Where, act bool) (cli.DeadLetters, f
 			return nil, nil, errors.Join(err, closeAll())
 		}
 	}
-	return deadletters.NewDesk(letters(dbs), time.Now, sleep), closeAll, nil
+	return dbs, closeAll, nil
 }
 
 // letters puts together the stores and the use cases that settle acts by hand.
 func letters(dbs map[string]*sqldb.DB) *sqlstore.Letters {
-	logger := slog.New(slog.DiscardHandler)
-	cores := map[string]*sqlstore.Core{}
-	for _, service := range messages.Consumers {
-		db := dbs[schemaOf[service]]
-		cores[service] = sqlstore.NewCore(sqlstore.Config{
-			DB: db, Service: service, Outbox: outbox.NewWriter(db.Dialect, logger), Wake: func() {}, Observer: unheard{},
-			Tracer: noop.NewTracerProvider().Tracer(""), Logger: logger, Now: time.Now,
-		})
-	}
+	cores := coresOf(dbs)
 	paying, telling := cores[messages.PaymentService], cores[messages.NotificationService]
 	payments := payment.NewSettleByHand(sqlstore.NewPayments(paying, sqlstore.NewIntents(paying)))
 	notices := notification.NewSettleByHand(sqlstore.NewNotifications(telling, sqlstore.NewIntents(telling)))
@@ -75,6 +76,22 @@ func letters(dbs map[string]*sqldb.DB) *sqlstore.Letters {
 		settlements["intent_"+kind.String()] = sqlstore.Settlement{Outcomes: payment.Outcomes(kind), Settle: payments.Handle}
 	}
 	return sqlstore.NewLetters(cores, settlements)
+}
+
+// coresOf makes a core for every service that reads messages. They tell nobody: the relay of whichever
+// process runs it finds what they write. What they publish has a trace of its own, which nobody records.
+func coresOf(dbs map[string]*sqldb.DB) map[string]*sqlstore.Core {
+	logger := slog.New(slog.DiscardHandler)
+	tracer := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())).Tracer("millrace")
+	cores := map[string]*sqlstore.Core{}
+	for _, service := range messages.Consumers {
+		db := dbs[schemaOf[service]]
+		cores[service] = sqlstore.NewCore(sqlstore.Config{
+			DB: db, Service: service, Outbox: outbox.NewWriter(db.Dialect, logger), Wake: func() {}, Observer: unheard{},
+			Tracer: tracer, Logger: logger, Now: time.Now,
+		})
+	}
+	return cores
 }
 
 // sleep waits, and says when it was cut short.

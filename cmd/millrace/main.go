@@ -26,6 +26,7 @@ func verbs() cli.Deps {
 	return cli.Deps{
 		Version:     version,
 		DeadLetters: deadLetters,
+		Acts:        acts,
 		Up: func(ctx context.Context, o cli.UpOptions) error {
 			return up(ctx, upOptions(o), os.Stdout)
 		},

@@ -46,7 +46,9 @@ type Deps struct {
 	Sagas   func(ctx context.Context, where Where) (Sagas, func() error, error) // with what closes it
 	// DeadLetters opens the dead letters with what closes them; act says that they are to be changed.
 	DeadLetters func(ctx context.Context, where Where, act bool) (DeadLetters, func() error, error)
-	Outbox      func(ctx context.Context, where Where, readOnly bool) (Outbox, func() error, error)
+	// Acts opens the sagas for an operator with what closes them; change says that they are to be changed.
+	Acts   func(ctx context.Context, where Where, change bool) (Acts, func() error, error)
+	Outbox func(ctx context.Context, where Where, readOnly bool) (Outbox, func() error, error)
 
 	// Histories opens the journals of those orders, or, without ids, of the sagas that q chooses.
 	Histories func(ctx context.Context, where Where, q audit.Query, orderIDs ...string) (*Histories, error)

@@ -124,6 +124,7 @@ func fakeDeps() cli.Deps {
 			return fakeOutbox{readOnly}, func() error { return nil }, nil
 		},
 		Histories: fakeHistories,
+		Acts:      fakeActs,
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"millrace/app/deadletters"
+	"millrace/domain/plan"
 )
 
 // DeadLetters is where an operator deals with what the services gave up; app/deadletters.Desk.
@@ -24,7 +24,7 @@ type DeadLetters interface {
 	List(ctx context.Context, f deadletters.Filter) ([]deadletters.Letter, error)
 	Show(ctx context.Context, id string) (deadletters.Whole, error)
 	Plan(ctx context.Context, f deadletters.Filter, words, action, outcome string) (deadletters.Plan, error)
-	Apply(ctx context.Context, p deadletters.Plan, r deadletters.Request, tell func(deadletters.Result)) (deadletters.Sum, error)
+	Apply(ctx context.Context, p deadletters.Plan, r deadletters.Request, tell func(plan.Result)) (plan.Sum, error)
 }
 
 func (p *program) dlq() *cobra.Command {
@@ -259,7 +259,7 @@ a sha256, which is its confirmation. With state=redriving it is those that were 
 }
 
 // writePlan writes a plan for people to read: what it is about is in its text, not in its layout.
-func writePlan(w io.Writer, plan deadletters.Plan) error {
+func writePlan(w io.Writer, plan any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
@@ -276,96 +276,33 @@ func (p *program) dlqApply() *cobra.Command {
 		Long: `Apply a plan of "dlq plan" (a file, or - for stdin). Letters of one order are dealt with one after the
 other, and what is parked behind them follows in order. Each is reported: VERIFIED (it took effect),
 FAILED_AGAIN (it is a dead letter again), SKIPPED (it has changed since the plan, or one in front is in
-the way) or UNDER_WAY (sent, and not handled before --timeout: the services may be down). Apply the
-same plan again to go on: nothing is done twice.
+the way) or TIMED_OUT (sent, and not handled before --timeout: the services may be down). Apply the
+same plan again to go on: nothing is done twice. What was done is kept: see "saga audit".
 
 Exits 0 when all are VERIFIED, 2 when not, and 5, having done nothing, when the plan was altered or is
 not confirmed, or when a letter was sent again three times already and there is no --force.`,
 		Example: "  millrace dlq apply plan.json --confirm SHA256 --reason 'catalog mended' --actor maya",
 		Args:    exactly("PLAN"),
 	}
-	where := p.whereFlag(c)
-	f := c.Flags()
-	confirm := f.String("confirm", "", "the plan's sha256")
-	reason := f.String("reason", "", "why; kept with every letter")
-	actor := f.String("actor", "", "who; kept with every letter")
-	force := f.Bool("force", false, "send again even what was sent again three times already")
-	timeout := f.Duration("timeout", 30*time.Second, "how long to wait for outcomes")
+	where, flags := p.whereFlag(c), applyFlagsOf(c)
+	force := c.Flags().Bool("force", false, "send again even what was sent again three times already")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		plan, err := readPlan(args[0])
+		letters, err := readPlan(c, args[0], deadletters.ReadPlan)
 		if err != nil {
 			return err
 		}
-		if strings.TrimSpace(*reason) == "" || strings.TrimSpace(*actor) == "" {
-			return errors.New("dlq apply: say why and who with --reason TEXT --actor NAME: both are kept with every letter")
-		}
-		r := deadletters.Request{Confirm: *confirm, By: deadletters.Act{Actor: *actor, Reason: *reason}, Force: *force, Timeout: *timeout}
-		return p.withLetters(c, where(), true, func(d DeadLetters) error {
-			sum, err := d.Apply(c.Context(), plan, r, p.tellResult)
-			if err != nil {
-				return refusal(err, plan)
-			}
-			if p.json {
-				err = writeJSON(p.Stdout, sum)
-			}
-			fmt.Fprintf(p.Stderr, "%d verified, %d failed again, %d skipped, %d under way\n", sum.Verified, sum.FailedAgain, sum.Skipped, sum.UnderWay)
-			if sum.UnderWay > 0 {
-				fmt.Fprintln(p.Stderr, "what is under way needs its service running: apply the plan again to see what became of it")
-			}
-			if err == nil && !sum.OK {
-				return WithCode(Found, errSilent)
-			}
+		by, pace, err := flags.read(c)
+		if err != nil {
 			return err
+		}
+		r := deadletters.Request{Confirm: flags.confirm, By: by, Force: *force, Timeout: flags.timeout, Pace: pace}
+		return p.withLetters(c, where(), true, func(d DeadLetters) error {
+			sum, err := d.Apply(c.Context(), letters, r, p.tellResult)
+			if errors.Is(err, deadletters.ErrTooOften) {
+				return WithCode(Refused, fmt.Errorf("dlq apply: nothing was done: %w: find out why, then give --force with the reason", err))
+			}
+			return p.applied(c, sum, letters.SHA256, err)
 		})
 	}
 	return c
-}
-
-func readPlan(name string) (deadletters.Plan, error) {
-	var b []byte
-	var err error
-	if name == "-" {
-		b, err = io.ReadAll(os.Stdin)
-	} else {
-		b, err = os.ReadFile(name)
-	}
-	if err != nil {
-		return deadletters.Plan{}, fmt.Errorf("dlq apply: the plan cannot be read: %w", err)
-	}
-	plan, err := deadletters.ReadPlan(b)
-	if err != nil {
-		return plan, WithCode(Refused, fmt.Errorf("dlq apply %s: %w", name, err))
-	}
-	return plan, nil
-}
-
-// refusal gives what was refused for safety its exit code, and the words that allow it.
-func refusal(err error, plan deadletters.Plan) error {
-	switch {
-	case errors.Is(err, deadletters.ErrUnconfirmed):
-		err = fmt.Errorf("%w: read it, then give --confirm %s", err, plan.SHA256)
-	case errors.Is(err, deadletters.ErrTooOften):
-		err = fmt.Errorf("%w: find out why, then give --force with the reason", err)
-	case !errors.Is(err, deadletters.ErrAltered):
-		return fmt.Errorf("dlq apply: %w", err)
-	}
-	return WithCode(Refused, fmt.Errorf("dlq apply: nothing was done: %w", err))
-}
-
-// tellResult prints a result as soon as it is known.
-func (p *program) tellResult(r deadletters.Result) {
-	if p.json {
-		return
-	}
-	colours := map[string]colour{deadletters.Verified: green, deadletters.FailedAgain: red}
-	shown := p.paint(p.Stdout, fmt.Sprintf("%-12s", r.Outcome), colours[r.Outcome])
-	who := r.ID + "  " + r.Handler + " " + dash(r.OrderID)
-	if r.Parked {
-		who += " (parked behind it)"
-	}
-	line := shown + "  " + who
-	if r.Detail != "" {
-		line += ": " + short(r.Detail, 200)
-	}
-	fmt.Fprintln(p.Stdout, line)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"millrace/app/deadletters"
+	"millrace/domain/plan"
 )
 
 // fakeLetters keeps three letters that wait. letter-1 takes effect when it is sent again, all others
@@ -79,4 +80,8 @@ func (f *fakeLetters) Progress(_ context.Context, _ string, ids []string) (map[s
 
 func (f *fakeLetters) Behind(context.Context, deadletters.Item) ([]deadletters.Letter, error) {
 	return nil, nil
+}
+
+func (f *fakeLetters) Note(context.Context, deadletters.Item, string, deadletters.Act, plan.Result) error {
+	return nil
 }

@@ -17,13 +17,14 @@ import (
 func (p *program) saga() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "saga",
-		Short:   "See what the sagas are doing",
-		Long:    "List sagas, show the journal of one, draw its picture, and decide histories again. Nothing here acts on a saga.",
+		Short:   "See what the sagas are doing, and put right what stands still",
+		Long:    "List sagas, show the journal of one, draw its picture, and decide histories again. Only apply acts on a saga, by a plan that was confirmed.",
 		Example: "  millrace saga list stuck=true\n  millrace saga graph > saga.mmd\n  millrace saga replay --query since=1h",
 		Args:    cobra.ArbitraryArgs,
 		RunE:    group,
 	}
-	c.AddCommand(p.sagaList(), p.sagaShow(), p.sagaWatch(), p.sagaGraph(), p.sagaDrain(), p.sagaExport(), p.sagaReplay(), p.sagaShadow(), p.sagaWhatIf(), p.sagaBisect(), p.sagaCorpus())
+	c.AddCommand(p.sagaList(), p.sagaShow(), p.sagaWatch(), p.sagaGraph(), p.sagaDrain(), p.sagaExport(), p.sagaReplay(), p.sagaShadow(), p.sagaWhatIf(), p.sagaBisect(), p.sagaCorpus(),
+		p.sagaPlan(), p.sagaApply(), p.sagaAudit())
 	return c
 }
 

@@ -75,36 +75,17 @@ func (e *Engine) decide(ctx context.Context, in saga.Input, cause messages.Cause
 		completed = nil
 		i, by, err := load(ctx, tx, orderID)
 		if errors.Is(err, errEnded) { // absorbed, without an entry: what is stored of it may be more than was read
-			clearFired(tx, orderID, in)
+			clearFired(tx, orderID, in.Message)
 			return nil
 		}
 		if err != nil {
 			return err
 		}
 		placedAt = i.PlacedAt
-		before := i.State
-		d := by.Decide(before, in)
-		if d.State.Entry != before.Entry {
-			i.EnteredAt = now
-		}
-		i.State = d.State
-
-		sent, err := e.send(tx, d.Send, cause)
-		if err != nil {
+		d := by.Decide(i.State, in)
+		if err := e.carryOut(tx, i, d, in.Message, cause, now); err != nil {
 			return err
 		}
-		mark(tx, i, d.Timeline, sent, now)
-		e.setTimers(tx, orderID, d)
-		clearFired(tx, orderID, in)
-		entry := Entry{
-			Outcome: d.Verdict.String(), Sent: sent,
-			Timers: Timers{Set: d.SetTimers, Cleared: d.ClearTimers},
-		}
-		if err := e.journal(tx, i, in.Message, cause, before, entry, now); err != nil {
-			return err
-		}
-		i.Version++
-		tx.Keep(i)
 		completed = completion(d.Send)
 		return nil
 	})
@@ -114,6 +95,33 @@ func (e *Engine) decide(ctx context.Context, in saga.Input, cause messages.Cause
 	if completed != nil {
 		e.observer.OrderCompleted(completed.Status, completed.Reason, now.Sub(placedAt))
 	}
+	return nil
+}
+
+// carryOut stages all that follows from a decision.
+func (e *Engine) carryOut(tx Tx, i *Instance, d saga.Decision, m messages.Message, cause messages.Cause, now time.Time) error {
+	before := i.State
+	if d.State.Entry != before.Entry {
+		i.EnteredAt = now
+	}
+	i.State = d.State
+
+	sent, err := e.send(tx, d.Send, cause)
+	if err != nil {
+		return err
+	}
+	mark(tx, i, d.Timeline, sent, now)
+	e.setTimers(tx, i.OrderID, d)
+	clearFired(tx, i.OrderID, m)
+	entry := Entry{
+		Outcome: d.Verdict.String(), Sent: sent,
+		Timers: Timers{Set: d.SetTimers, Cleared: d.ClearTimers},
+	}
+	if err := e.journal(tx, i, m, cause, before, entry, now); err != nil {
+		return err
+	}
+	i.Version++
+	tx.Keep(i)
 	return nil
 }
 
@@ -152,8 +160,8 @@ func find(ctx context.Context, tx Tx, orderID string) (*Instance, error) {
 }
 
 // clearFired ends the timer that a time-out came from, whatever became of it.
-func clearFired(tx Tx, orderID string, in saga.Input) {
-	if t, ok := in.Message.(saga.TimedOut); ok {
+func clearFired(tx Tx, orderID string, m messages.Message) {
+	if t, ok := m.(saga.TimedOut); ok {
 		tx.ClearTimer(DueTimer{OrderID: orderID, Name: t.Timer.Name, Entry: t.Timer.Entry})
 	}
 }

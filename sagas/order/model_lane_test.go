@@ -144,6 +144,18 @@ func (s *sagas) numberOf(state State) uint16 {
 func (m *model) tell(l lane, x letter) (lane, string) {
 	before, in := m.sagas.states[l.saga], l.input(x)
 	d := m.decideFor(l)(before, in)
+	after := m.carry(l, d)
+	switch x {
+	case releasedToSaga:
+		after.facts |= releaseAnswered
+	case refundedToSaga:
+		after.facts |= refundAnswered
+	}
+	return after, brokenByDelivery(delivery{before, in, d, l, after})
+}
+
+// carry carries a decision out.
+func (m *model) carry(l lane, d Decision) lane {
 	after := l
 	after.saga = m.sagas.numberOf(d.State)
 	for _, sent := range d.Send {
@@ -158,12 +170,6 @@ func (m *model) tell(l lane, x letter) (lane, string) {
 			after.facts |= completedSent
 		}
 	}
-	switch x {
-	case releasedToSaga:
-		after.facts |= releaseAnswered
-	case refundedToSaga:
-		after.facts |= refundAnswered
-	}
 	for _, t := range d.ClearTimers {
 		if k := timerIndex(t); after.live[k] == uint8(t.Entry) {
 			after.live[k] = 0
@@ -172,7 +178,7 @@ func (m *model) tell(l lane, x letter) (lane, string) {
 	for _, t := range d.SetTimers {
 		after.live[timerIndex(t)] = uint8(t.Entry)
 	}
-	return after, brokenByDelivery(delivery{before, in, d, l, after})
+	return after
 }
 
 func timerIndex(t Timer) int {

@@ -116,7 +116,7 @@ func (m *model) brokenByLane(l lane) string {
 		return timersFitSteps
 	case s.Step == Cancelled && l.facts&cancelWished == 0:
 		return cancelIsAsked
-	case !m.timeouts && !m.cancels && s.Step.Terminal() && !l.asDecided(s):
+	case !m.timeouts && !m.cancels && m.acts == 0 && s.Step.Terminal() && !l.asDecided(s):
 		return endsAsDecided
 	}
 	return noPromise

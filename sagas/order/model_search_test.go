@@ -19,6 +19,8 @@ type model struct {
 	migrates int   // how often an operator may take a saga to another version
 	begins   uint8 // version that sagas begin with, where they are migrated
 	migrate  func(s State, from, to int) (State, error)
+	acts     int // how often, in all, an operator may act
+	operate  func(func(State, Input) Decision, State, Input) (Decision, error)
 
 	sagas sagas
 	lanes map[lane]uint32
@@ -31,6 +33,7 @@ type world struct {
 	lanes   [2]uint32 // indices into model.known
 	stock   int8
 	repeats int8
+	acts    int8
 }
 
 // situation is what decides what one lane can do next.
@@ -46,6 +49,7 @@ type move struct {
 	stock  int8 // change
 	repeat bool // a letter was delivered and stays under way
 	wish   bool
+	act    bool // an operator's
 	broken string
 }
 
@@ -73,14 +77,16 @@ func (m *model) movesOf(at situation) []move {
 	}
 	l := m.known[at.lane]
 	var moves []move
-	add := func(what string, to lane, stock int, repeat, wish bool, broken string) {
-		if broken == noPromise {
-			broken = m.brokenByLane(to)
-		}
+	may := func(mv move, to lane) {
+		mv.broken = cmp.Or(mv.broken, m.brokenByLane(to))
 		to = m.withoutSpent(to)
-		if to != l || stock != 0 || broken != noPromise {
-			moves = append(moves, move{what, m.laneNumber(to), int8(stock), repeat, wish, broken})
+		if to != l || mv.stock != 0 || mv.broken != noPromise {
+			mv.to = m.laneNumber(to)
+			moves = append(moves, mv)
 		}
+	}
+	add := func(what string, to lane, stock int, repeat, wish bool, broken string) {
+		may(move{what: what, stock: int8(stock), repeat: repeat, wish: wish, broken: broken}, to)
 	}
 	for x := range letterKinds {
 		if !l.net.has(x) {
@@ -100,6 +106,13 @@ func (m *model) movesOf(at situation) []move {
 			to := l
 			d.do(&to)
 			add(d.what, to, 0, false, d.wish, noPromise)
+		}
+	}
+	if m.acts > 0 {
+		for _, act := range Acts {
+			if to, broken, ok := m.operated(l, act); ok {
+				may(move{what: "an operator's " + act.String(), wish: true, act: true, broken: broken}, to)
+			}
 		}
 	}
 	m.migrations(l, add)
@@ -142,7 +155,7 @@ func (m *model) deliver(l lane, x letter, inStock bool) (lane, int, string) {
 func (m *model) next(w world, visit func(i int, mv move, to world)) {
 	for i := range m.orders {
 		for _, mv := range m.movesOf(situation{w.lanes[i], w.stock > 0}) {
-			if mv.repeat && w.repeats == 0 {
+			if mv.repeat && w.repeats == 0 || mv.act && w.acts == 0 {
 				continue
 			}
 			to := w
@@ -150,6 +163,9 @@ func (m *model) next(w world, visit func(i int, mv move, to world)) {
 			to.stock += mv.stock
 			if mv.repeat && w.repeats > 0 {
 				to.repeats--
+			}
+			if mv.act {
+				to.acts--
 			}
 			if m.orders == 2 && to.lanes[0] > to.lanes[1] {
 				to.lanes[0], to.lanes[1] = to.lanes[1], to.lanes[0]
@@ -187,7 +203,7 @@ func (m *model) search() result {
 	placed := lane{saga: m.sagas.numberOf(Start()), version: m.begins}
 	placed.net.send(createdToSaga, createdToPayment)
 	first := m.laneNumber(placed)
-	start := world{stock: int8(m.stock), repeats: int8(m.repeats)}
+	start := world{stock: int8(m.stock), repeats: int8(m.repeats), acts: int8(m.acts)}
 	for i := range m.orders {
 		start.lanes[i] = first
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // worldsToSearch are the model checks of every version. Between them they try every order of delivery, every
-// duplicate, every time-out and every cancel.
+// duplicate, every time-out, every cancel, and every act of an operator.
 var worldsToSearch = []struct {
 	name  string
 	model model
@@ -17,6 +17,10 @@ var worldsToSearch = []struct {
 	{"one order, nothing in stock, undisturbed", model{orders: 1, stock: 0, repeats: -1}},
 	{"two orders, one item, undisturbed", model{orders: 2, stock: 1, repeats: 3}},
 	{"two orders, one item", model{orders: 2, stock: 1, repeats: 1, timeouts: true, cancels: true}},
+	{"one order, an operator", model{orders: 1, stock: 1, repeats: -1, timeouts: true, cancels: true, acts: 1}},
+	{"one order, an operator who acts twice", model{orders: 1, stock: 1, repeats: 0, timeouts: true, cancels: true, acts: 2}},
+	{"one order, nothing in stock, an operator", model{orders: 1, stock: 0, repeats: 1, timeouts: true, cancels: true, acts: 1}},
+	{"two orders, one item, an operator", model{orders: 2, stock: 1, repeats: 0, acts: 1}},
 }
 
 func TestEveryOrderOfEventsKeepsEveryPromise(t *testing.T) {
@@ -26,7 +30,7 @@ func TestEveryOrderOfEventsKeepsEveryPromise(t *testing.T) {
 			t.Run(fmt.Sprintf("version %d, %s", def.Version, s.name), func(t *testing.T) {
 				t.Parallel()
 				m := s.model
-				m.decide = def.Decide
+				m.decide, m.operate = def.Decide, Operate
 				r := m.search()
 				if r.broken != noPromise {
 					t.Fatalf("broken: %s%s", r.broken, r.story())

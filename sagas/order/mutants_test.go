@@ -60,7 +60,7 @@ func TestTheSearchCatchesEveryMutant(t *testing.T) {
 func searchAll(decide func(State, Input) Decision, f flaws) (string, result) {
 	for _, s := range worldsToSearch {
 		m := s.model
-		m.decide, m.flaws = decide, f
+		m.decide, m.operate, m.flaws = decide, Operate, f
 		if r := m.search(); r.broken != noPromise {
 			return s.name, r
 		}

@@ -7,9 +7,9 @@ import (
 	"fmt"
 )
 
-// private are the members that say who the customer is or how they paid. No other data of a
-// message is about a person.
-var private = map[string]bool{"userId": true, "paymentMethod": true, "paymentId": true, "authCode": true}
+// private are the members that say who the customer is or how they paid, and who acted and in which
+// words. No other data of a message is about a person.
+var private = map[string]bool{"userId": true, "paymentMethod": true, "paymentId": true, "authCode": true, "actor": true, "why": true}
 
 // Redact gives a copy of a history in which every member that is about a person has a stand-in.
 // The same value has the same stand-in wherever the salt is the same, so that the copy replays as

@@ -203,6 +203,16 @@ func message(e Entry) (messages.Message, error) {
 	if _, known := messages.SpecOf(e.Type); known {
 		return messages.Envelope{Type: e.Type, Data: e.Payload}.Message()
 	}
+	if e.Topic == "" && saga.IsAct(e.Type) {
+		var o saga.Operated
+		if err := json.Unmarshal(e.Payload, &o); err != nil {
+			return nil, fmt.Errorf("the operator's act cannot be read: %w", err)
+		}
+		if o.Name() != e.Type {
+			return nil, fmt.Errorf("the act %q of today is %s, not %s", o.Act, o.Name(), e.Type)
+		}
+		return o, nil
+	}
 	var t saga.TimedOut
 	if e.Topic != "" || !strings.HasSuffix(e.Type, "TimedOut") {
 		return nil, fmt.Errorf("this build knows no message %q", e.Type)
@@ -253,6 +263,12 @@ func safely(decide Decide, s saga.State, in saga.Input) (d saga.Decision, crash 
 			crash = &Divergence{Class: Panicked, Severity: Customer, Path: "", Detail: fmt.Sprintf("%v, %s", p, where(debug.Stack()))}
 		}
 	}()
+	if _, act := in.Message.(saga.Operated); act {
+		if d, err := saga.Operate(decide, s, in); err == nil {
+			return d, nil
+		}
+		return saga.Decision{State: s, Verdict: saga.Absorbed}, nil // an act that is refused has no entry: it differs from one that was done
+	}
 	return decide(s, in), nil
 }
 

@@ -21,7 +21,7 @@ type deadLetter struct {
 // applied is what `millrace dlq apply --json` says.
 type applied struct {
 	OK                                       bool
-	Verified, FailedAgain, Skipped, UnderWay int
+	Verified, FailedAgain, Skipped, TimedOut int
 	Items                                    []struct {
 		ID, Outcome, Handler, Detail string
 		Parked                       bool
@@ -197,7 +197,7 @@ func redriveWhileDown(t *testing.T, s *stack) {
 	file, sha := s.planned(t, of)
 	text := s.dlq(t, 2, "apply", file, "--confirm", sha, "--reason", "it was mended", "--actor", "e2e", "--json", "--timeout", "300ms")
 	var a applied
-	if err := json.Unmarshal([]byte(text), &a); err != nil || a.UnderWay != 3 {
+	if err := json.Unmarshal([]byte(text), &a); err != nil || a.TimedOut != 3 {
 		t.Errorf("with nobody there apply says %s, %v", text, err)
 	}
 	s.start(t)

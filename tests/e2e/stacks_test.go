@@ -21,6 +21,7 @@ var scenarios = []scenario{
 	{"a message delivered again has one effect", redelivery},
 	{"unknown types are acknowledged and counted", unknownTypes},
 	{"every service tells how it is", health},
+	{"an operator undoes an order, and its customer is told once", operatorUndoes},
 }
 
 // sideBySide tries all of them at once.

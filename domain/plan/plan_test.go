@@ -1,0 +1,119 @@
+package plan_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"millrace/domain/plan"
+)
+
+// run is a run of ten items with a clock that the test moves.
+func run(p plan.Pace) (*plan.Gait, func(time.Duration)) {
+	at := time.Unix(0, 0)
+	return plan.NewGait(p, 10, func() time.Time { return at }), func(d time.Duration) { at = at.Add(d) }
+}
+
+func begin(g *plan.Gait) (n int) {
+	for ; n < 10 && g.May(); n++ {
+		g.Begun(false)
+	}
+	return n
+}
+
+func TestTheCanaryIsAwaitedBeforeTheRest(t *testing.T) {
+	t.Parallel()
+	g, _ := run(plan.Pace{Canary: 2})
+	if n := begin(g); n != 2 {
+		t.Fatalf("%d were begun before the canary was heard of", n)
+	}
+	g.Ended(plan.Verified)
+	if g.May() {
+		t.Error("one was begun with one of two heard of")
+	}
+	g.Ended(plan.Verified)
+	if n := begin(g); n != 10 {
+		t.Errorf("%d were begun behind a canary that went well", n)
+	}
+	g.Ended(plan.FailedAgain)
+	if why := g.Stopped(); why != "" {
+		t.Errorf("a failure behind the canary was taken for the canary's: %s", why)
+	}
+}
+
+func TestACanaryThatDoesNotGoWellIsTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, outcome := range []string{plan.FailedAgain, plan.TimedOut} {
+		g, _ := run(plan.Pace{Canary: 2})
+		begin(g)
+		g.Ended(plan.Verified)
+		g.Ended(outcome)
+		if g.May() || g.Stopped() == "" {
+			t.Errorf("the rest was begun behind a canary that was %s", outcome)
+		}
+	}
+}
+
+func TestARateIsKept(t *testing.T) {
+	t.Parallel()
+	g, pass := run(plan.Pace{PerSecond: 2})
+	g.Begun(true)
+	if n := begin(g); n != 1 {
+		t.Errorf("%d were begun at once", n)
+	}
+	pass(time.Second)
+	if n := begin(g); n != 2 {
+		t.Errorf("%d were begun in a second", n)
+	}
+}
+
+func TestMoreFailuresThanTheShareStopIt(t *testing.T) {
+	t.Parallel()
+	g, _ := run(plan.Pace{StopAt: 0.2})
+	for range 2 {
+		g.Ended(plan.FailedAgain)
+	}
+	if !g.May() {
+		t.Error("two of ten are not more than a fifth")
+	}
+	if g.Ended(plan.TimedOut); g.May() || g.Stopped() != "stopped: 3 of 10 have failed" {
+		t.Errorf("three of ten are: %q", g.Stopped())
+	}
+}
+
+func TestRatesAndSharesAreRead(t *testing.T) {
+	t.Parallel()
+	if rate, err := plan.ParseRate("20/s"); err != nil || rate != 20 {
+		t.Errorf("20/s is %v, %v", rate, err)
+	}
+	if share, err := plan.ParseShare("2%"); err != nil || share != 0.02 {
+		t.Errorf("2%% is %v, %v", share, err)
+	}
+	for _, bad := range []string{"fast", "0", "-1/s", "NaN"} {
+		if _, err := plan.ParseRate(bad); !errors.Is(err, plan.ErrPace) {
+			t.Errorf("the rate %q is %v", bad, err)
+		}
+	}
+	for _, bad := range []string{"2", "0%", "101%", "NaN%", "%"} {
+		if _, err := plan.ParseShare(bad); !errors.Is(err, plan.ErrPace) {
+			t.Errorf("the share %q is %v", bad, err)
+		}
+	}
+}
+
+func TestASealFollowsFromThePlan(t *testing.T) {
+	t.Parallel()
+	type shape struct {
+		A int `json:"a"`
+	}
+	one, _ := plan.Seal(shape{1})
+	two, _ := plan.Seal(shape{2})
+	if one == two || len(one) != 64 {
+		t.Errorf("the seals are %s and %s", one, two)
+	}
+	for _, text := range []string{"", `{"a":1,"b":2}`, `{"a":1}{}`, `[]`} {
+		if err := plan.Read([]byte(text), &shape{}); !errors.Is(err, plan.ErrAltered) {
+			t.Errorf("%q was read: %v", text, err)
+		}
+	}
+}

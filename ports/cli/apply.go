@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"millrace/domain/plan"
+)
+
+// applyFlags are those of every verb that applies a plan.
+type applyFlags struct {
+	confirm, reason, actor string
+	rate, stopAt           string
+	canary                 int
+	timeout                time.Duration
+}
+
+func applyFlagsOf(c *cobra.Command) *applyFlags {
+	a, f := &applyFlags{}, c.Flags()
+	f.StringVar(&a.confirm, "confirm", "", "the plan's sha256")
+	f.StringVar(&a.reason, "reason", "", "why; kept with every act")
+	f.StringVar(&a.actor, "actor", "", "who; kept with every act")
+	f.IntVar(&a.canary, "canary", 0, "so many first, and the rest only when every one of them is VERIFIED")
+	f.StringVar(&a.rate, "rate", "", "at most so many a second, such as 20/s")
+	f.StringVar(&a.stopAt, "stop-at-errors", "", "begin no more when more than this share of the plan has failed, such as 2%")
+	f.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to wait for outcomes")
+	return a
+}
+
+// read gives who, why and how fast.
+func (a *applyFlags) read(c *cobra.Command) (by plan.Act, pace plan.Pace, err error) {
+	verb := strings.TrimPrefix(c.CommandPath(), "millrace ")
+	if strings.TrimSpace(a.reason) == "" || strings.TrimSpace(a.actor) == "" {
+		return by, pace, fmt.Errorf("%s: say why and who with --reason TEXT --actor NAME: both are kept with every act", verb)
+	}
+	if a.canary < 0 {
+		return by, pace, fmt.Errorf("%s: --canary must not be negative", verb)
+	}
+	rate, wrongRate := plan.ParseRate(a.rate)
+	share, wrongShare := plan.ParseShare(a.stopAt)
+	if err := errors.Join(wrongRate, wrongShare); err != nil {
+		return by, pace, fmt.Errorf("%s: --rate takes a rate such as 20/s, --stop-at-errors a share such as 2%%: %w", verb, err)
+	}
+	return plan.Act{Actor: a.actor, Reason: a.reason}, plan.Pace{Canary: a.canary, PerSecond: rate, StopAt: share}, nil
+}
+
+// readPlan reads a plan of a file, or of stdin where the name is -. One that was altered is refused.
+func readPlan[P any](c *cobra.Command, name string, read func([]byte) (P, error)) (P, error) {
+	verb := strings.TrimPrefix(c.CommandPath(), "millrace ")
+	var text []byte
+	var none P
+	var err error
+	if name == "-" {
+		text, err = io.ReadAll(os.Stdin)
+	} else {
+		text, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return none, fmt.Errorf("%s: the plan cannot be read: %w", verb, err)
+	}
+	p, err := read(text)
+	if err != nil {
+		return none, WithCode(Refused, fmt.Errorf("%s %s: %w", verb, name, err))
+	}
+	return p, nil
+}
+
+// applied tells how a plan went, and gives what was refused for safety its exit code and the words that
+// allow it.
+func (p *program) applied(c *cobra.Command, sum plan.Sum, sha string, err error) error {
+	verb := strings.TrimPrefix(c.CommandPath(), "millrace ")
+	switch {
+	case errors.Is(err, plan.ErrUnconfirmed):
+		return WithCode(Refused, fmt.Errorf("%s: nothing was done: %w: read it, then give --confirm %s", verb, err, sha))
+	case errors.Is(err, plan.ErrAltered):
+		return WithCode(Refused, fmt.Errorf("%s: nothing was done: %w", verb, err))
+	case err != nil:
+		return fmt.Errorf("%s: %w: apply the plan again to go on", verb, err)
+	}
+	if p.json {
+		err = writeJSON(p.Stdout, sum)
+	}
+	fmt.Fprintf(p.Stderr, "%d verified, %d failed again, %d skipped, %d timed out\n", sum.Verified, sum.FailedAgain, sum.Skipped, sum.TimedOut)
+	if sum.TimedOut > 0 {
+		fmt.Fprintln(p.Stderr, "what has timed out may need its service running: apply the plan again to see what became of it")
+	}
+	if err == nil && !sum.OK {
+		return WithCode(Found, errSilent)
+	}
+	return err
+}
+
+// tellResult prints a result as soon as it is known.
+func (p *program) tellResult(r plan.Result) {
+	if p.json {
+		return
+	}
+	colours := map[string]colour{plan.Verified: green, plan.FailedAgain: red, plan.TimedOut: yellow}
+	shown := p.paint(p.Stdout, fmt.Sprintf("%-12s", r.Outcome), colours[r.Outcome])
+	who := r.ID + "  " + r.Handler + " " + dash(r.OrderID)
+	if r.Parked {
+		who += " (parked behind it)"
+	}
+	line := shown + "  " + who
+	if r.Detail != "" {
+		line += ": " + short(r.Detail, 200)
+	}
+	fmt.Fprintln(p.Stdout, line)
+}

@@ -1,0 +1,269 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"millrace/app/audit"
+	"millrace/domain/plan"
+	"millrace/sagas/operator"
+	saga "millrace/sagas/order"
+)
+
+// Acts is where an operator acts on sagas, and sees who has acted on what.
+type Acts interface {
+	Plan(ctx context.Context, act saga.Act, version int, words string, orderIDs []string) (operator.Plan, error)
+	Apply(ctx context.Context, p operator.Plan, r operator.Request, tell func(plan.Result)) (plan.Sum, error)
+	Audit(ctx context.Context, f audit.ActFilter) ([]audit.Act, error)
+}
+
+// withActs opens the sagas to act on them; change says that it will change them.
+func (p *program) withActs(c *cobra.Command, where Where, change bool, do func(Acts) error) error {
+	if p.Acts == nil {
+		return missing(c)
+	}
+	acts, closeAll, err := p.Acts(c.Context(), where, change)
+	if err != nil {
+		return fmt.Errorf("saga %s: %w", c.Name(), err)
+	}
+	err = do(acts)
+	if closeAll != nil {
+		err = errors.Join(err, closeAll())
+	}
+	return err
+}
+
+func (p *program) sagaPlan() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "plan ACTION --query QUERY",
+		Short: "Write a plan of what is to be done to sagas; it does nothing itself",
+		Long: `Write to stdout what "saga apply" is to do to the open sagas that a query chooses (as in "saga list").
+Each is pinned as it is now, with what will be sent for it: messages that are sent again under the id
+that they have, which whoever has handled them drops, and messages with new ids. The plan has a sha256,
+which is its confirmation. Actions:
+
+  redrive     send again what the step waits for, and answers that were given; nothing is new
+  resume      give the step the whole of its time-out again
+  migrate     let another version of the definition decide from here on; --to says which
+  fire-timer  let the step's time-out run out now
+  skip-step   do not wait for an answer that stands in the participant's own books already
+  retry-step  send the command of a step that undoes again, under a new id
+  compensate  cancel the order in the customer's name
+
+A saga for which the action would lose something, or has no meaning, is listed as refused.`,
+		Example: "  millrace saga plan redrive --query 'state=awaiting_inventory stuck=true' > plan.json\n" +
+			"  millrace saga plan compensate --query 'sku=SKU-LOW older=1h' > plan.json",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("%s takes one of %s: `%s --help` says what each does", c.CommandPath(), names(saga.Acts), c.CommandPath())
+			}
+			_, err := saga.ParseAct(args[0])
+			if err != nil {
+				return fmt.Errorf("saga plan %s: it is one of %s", args[0], names(saga.Acts))
+			}
+			return nil
+		},
+	}
+	where := p.whereFlag(c)
+	to := c.Flags().Int("to", saga.Version, "version of the definition, of migrate")
+	query := c.Flags().String("query", "", "words of key=value that choose sagas; '' is all that are open")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if !c.Flags().Changed("query") {
+			return errors.New("saga plan: say which sagas with --query 'KEY=VALUE …'; --query '' is all that are open")
+		}
+		act, err := saga.ParseAct(args[0])
+		if err != nil {
+			return err
+		}
+		version := 0
+		if act == saga.ToVersion {
+			version = *to
+		} else if c.Flags().Changed("to") {
+			return fmt.Errorf("saga plan %s: --to is for migrate", act)
+		}
+		q, err := parseQuery([]string{*query}, p.Now())
+		if err != nil {
+			return err
+		}
+		var open []string
+		if err := p.withSagas(c, where(), func(s Sagas) error {
+			list, err := s.List(c.Context(), q)
+			for _, one := range list.Items {
+				if step, err := saga.ParseStep(one.State); err == nil && !step.Terminal() {
+					open = append(open, one.OrderID)
+				}
+			}
+			return err
+		}); err != nil {
+			return fmt.Errorf("saga plan: %w", err)
+		}
+		return p.withActs(c, where(), false, func(a Acts) error {
+			made, err := a.Plan(c.Context(), act, version, strings.Join(strings.Fields(*query), " "), open)
+			if err != nil {
+				return fmt.Errorf("saga plan: %w", err)
+			}
+			if err := writePlan(p.Stdout, made); err != nil {
+				return err
+			}
+			p.explain(made)
+			return nil
+		})
+	}
+	return c
+}
+
+// explain says to people what a plan would do, and how to have it done.
+func (p *program) explain(made operator.Plan) {
+	if len(made.Refused) > 0 {
+		fmt.Fprintf(p.Stderr, "%d sagas are not to be acted on; the first: %s: %s\n", len(made.Refused), made.Refused[0].OrderID, made.Refused[0].Why)
+	}
+	if len(made.Items) == 0 {
+		fmt.Fprintln(p.Stderr, "nothing to do: no open saga fits")
+		return
+	}
+	flag := ""
+	if made.NewEffects() {
+		flag = " --new-effects"
+	}
+	fmt.Fprintf(p.Stderr, "%s: read the plan, then\n  millrace saga apply PLAN --confirm %s --reason TEXT --actor NAME%s\n", made, made.SHA256, flag)
+}
+
+func (p *program) sagaApply() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "apply PLAN",
+		Short: "Do what a plan says, and wait until it has taken effect",
+		Long: `Apply a plan of "saga plan" (a file, or - for stdin): an act a transaction, each with a line in the saga's
+journal and in the audit. Each saga is reported: VERIFIED (it has left the step; or, where the act
+undoes the order, the order has ended), FAILED_AGAIN (a dead letter of the order has come since),
+SKIPPED (it has changed since the plan, or another apply has it in hand; nothing was done) or TIMED_OUT
+(done, and not heard of within --timeout of its act). Apply the same plan again to go on, after a crash
+too: nothing is done twice.
+
+Exits 0 when all are VERIFIED, 2 when not, and 5, having done nothing, when the plan was altered or is
+not confirmed, or when it has new effects (messages with new ids, money, mails) and there is no
+--new-effects.`,
+		Example: "  millrace saga apply plan.json --confirm SHA256 --reason 'broker was lost' --actor maya --canary 5 --rate 20/s --stop-at-errors 2%",
+		Args:    exactly("PLAN"),
+	}
+	where, flags := p.whereFlag(c), applyFlagsOf(c)
+	fresh := c.Flags().Bool("new-effects", false, "allow messages with new ids, money that is given back, and mails")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		made, err := readPlan(c, args[0], operator.ReadPlan)
+		if err != nil {
+			return err
+		}
+		by, pace, err := flags.read(c)
+		if err != nil {
+			return err
+		}
+		r := operator.Request{Confirm: flags.confirm, By: by, NewEffects: *fresh, Timeout: flags.timeout, Pace: pace}
+		return p.withActs(c, where(), true, func(a Acts) error {
+			sum, err := a.Apply(c.Context(), made, r, p.tellResult)
+			if errors.Is(err, operator.ErrNewEffects) {
+				return WithCode(Refused, fmt.Errorf("saga apply: nothing was done: %w: if that is meant, give --new-effects", err))
+			}
+			return p.applied(c, sum, made.SHA256, err)
+		})
+	}
+	return c
+}
+
+// actWords is what a filter of acts is made of.
+const actWords = "order, act, actor, plan, since, until"
+
+func (p *program) sagaAudit() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "audit [KEY=VALUE]...",
+		Short: "List what operators have done: to sagas, and to dead letters",
+		Long: `List every act of an operator, the newest first: when, what, to which saga or dead letter, who, why, what
+it sent, and what became of it. Words of key=value choose some, and all must hold; the keys are
+` + actWords + `. act is the name of the action, such as redrive or discard.`,
+		Example: "  millrace saga audit since=24h\n  millrace saga audit order=ord_01k9zq6v3e7x\n  millrace saga audit actor=maya act=compensate --json",
+		Args:    cobra.ArbitraryArgs,
+	}
+	where := p.whereFlag(c)
+	limit := c.Flags().Int("limit", 50, "how many are listed; all are counted; 0 for all")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		f, err := parseActs(args, p.Now())
+		if err != nil {
+			return err
+		}
+		if *limit < 0 {
+			return errors.New("saga audit: --limit must not be negative; 0 lists all")
+		}
+		return p.withActs(c, where(), false, func(a Acts) error {
+			all, err := a.Audit(c.Context(), f)
+			if err != nil {
+				return fmt.Errorf("saga audit: %w", err)
+			}
+			shown := all
+			if *limit > 0 {
+				shown = all[:min(*limit, len(all))]
+			}
+			if p.json {
+				return writeJSON(p.Stdout, struct {
+					Total int         `json:"total"`
+					Items []audit.Act `json:"items"`
+				}{len(all), shown})
+			}
+			p.printActs(shown)
+			fmt.Fprintf(p.Stderr, "%d acts\n", len(all))
+			return nil
+		})
+	}
+	return c
+}
+
+func (p *program) printActs(acts []audit.Act) {
+	colours := map[string]colour{plan.Verified: green, plan.FailedAgain: red, plan.TimedOut: yellow}
+	rows := make([][]cell, len(acts))
+	for i, a := range acts {
+		rows[i] = []cell{
+			word("%s", moment(a.At)), word("%s", a.Act), word("%s", a.Target), word("%s", a.Actor), word("%s", short(a.Reason, 60)),
+			word("%s", dash(a.Outcome)).in(colours[a.Outcome]), word("%s", short(dash(a.Detail), 60)),
+		}
+	}
+	p.table(p.Stdout, []string{"AT", "ACT", "TARGET", "WHO", "WHY", "OUTCOME", ""}, rows)
+}
+
+// parseActs reads words of key=value that must all hold, as parseQuery does.
+func parseActs(words []string, now time.Time) (audit.ActFilter, error) {
+	var f audit.ActFilter
+	given := map[string]bool{}
+	for _, w := range strings.Fields(strings.Join(words, " ")) {
+		key, value, ok := strings.Cut(w, "=")
+		if !ok || value == "" {
+			return f, fmt.Errorf("filter: %q is not key=value with a key of %s", w, actWords)
+		}
+		if given[key] {
+			return f, fmt.Errorf("filter: %s stands there twice: all words must hold, so give it once", key)
+		}
+		given[key] = true
+		var err error
+		switch key {
+		case "order":
+			f.OrderID = value
+		case "act":
+			f.Act = value
+		case "actor":
+			f.Actor = value
+		case "plan":
+			f.Plan = value
+		case "since":
+			f.Since, err = timeOrAge(key, value, now)
+		case "until":
+			f.Until, err = timeOrAge(key, value, now)
+		default:
+			err = fmt.Errorf("there is no %q: the keys are %s", key, actWords)
+		}
+		if err != nil {
+			return f, fmt.Errorf("filter: %s", strings.TrimPrefix(err.Error(), "query: "))
+		}
+	}
+	return f, nil
+}

@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"millrace/app/messages"
+	"millrace/domain/fault"
+	"millrace/domain/plan"
+	saga "millrace/sagas/order"
+)
+
+// ErrMoved: the saga is not where it was when the act was planned.
+var ErrMoved = fault.New(fault.Conflict, "saga_moved", "it has changed since the plan was made")
+
+// ErrUnderWay: somebody else has acted on the saga, and does not know yet what came of it.
+var ErrUnderWay = fault.New(fault.Conflict, "act_under_way", "another apply has the saga in hand")
+
+// OperatorWork is one transaction of ordering for an operator's act, as Work is for a message.
+type OperatorWork interface {
+	Operate(ctx context.Context, fn func(OperatorTx) error) error
+}
+
+// OperatorTx is what an act can see and stage, beside what a message can.
+type OperatorTx interface {
+	Tx
+	// SendAgain stages messages of the order that were sent before, each under the id that it has: whoever
+	// has handled it knows it.
+	SendAgain(again []Again) error
+	// Record stages the act's line of the audit. It fails with ErrUnderWay while another plan's act on the
+	// same saga has no outcome.
+	Record(ctx context.Context, r Record) error
+}
+
+// Again is a message that is sent again, and the service in whose outbox it lies.
+type Again struct {
+	ID      string `json:"id"`
+	Type    string `json:"type"`
+	Topic   string `json:"topic"`
+	Service string `json:"service"`
+}
+
+// Record is what the audit keeps of an act.
+type Record struct {
+	ID      string // the act's
+	Act     saga.Act
+	OrderID string
+	Version int // of the saga, as it was planned
+	By      plan.Act
+	Detail  string // what was sent
+}
+
+// Order is one act that an operator has decided on.
+type Order struct {
+	ID      string // the act's: what is sent is derived from it, so that an act that is done again sends the same
+	Act     saga.Act
+	OrderID string
+	Version int // of the saga, as it was planned
+	Found   string
+	Again   []Again
+	From    int // of a migration: the definition's version that the saga has
+	To      int // and the one that it is to have
+	By      plan.Act
+}
+
+// ActID is the id of an act on a saga as it was planned. The version moves with every act, so no two
+// acts share an id.
+func ActID(orderID string, act saga.Act, version int) string {
+	return messages.DerivedID(orderID, "operator."+act.String(), version)
+}
+
+// Message is the act as the saga is told it.
+func (o Order) Message() saga.Operated {
+	m := saga.Operated{OrderID: o.OrderID, Act: o.Act, Actor: o.By.Actor, Why: o.By.Reason, Found: o.Found, From: o.From, To: o.To}
+	for _, a := range o.Again {
+		m.Again = append(m.Again, a.ID)
+	}
+	return m
+}
+
+// Operator carries out what an operator has planned, an act a transaction. It is not for messages.
+type Operator struct {
+	work   OperatorWork
+	engine *Engine
+}
+
+// NewOperator makes it. Build names the running build in the journal.
+func NewOperator(work OperatorWork, timeouts Timeouts, build string, now func() time.Time) *Operator {
+	return &Operator{work, New(nil, timeouts, nil, build, now)}
+}
+
+// Operate takes an act to its saga: decision, state, timeline, timers, journal, outgoing messages and the
+// line of the audit, or nothing of it. It fails with ErrMoved when the saga is not as planned, with
+// saga.ErrRefused, with ErrUnderWay, and with ErrNoOrder.
+func (o *Operator) Operate(ctx context.Context, order Order) error {
+	told := order.Message()
+	cause := messages.Cause{
+		Seed: order.ID, MessageID: order.ID, CausationID: order.ID, CorrelationID: order.OrderID,
+		Handler: "saga_operator", Type: told.Name(),
+	}
+	now := o.engine.now().UTC().Truncate(time.Microsecond)
+	err := o.work.Operate(messages.WithCause(ctx, cause), func(tx OperatorTx) error {
+		i, by, err := load(ctx, tx, order.OrderID)
+		if err != nil {
+			return err
+		}
+		if i.Version != order.Version {
+			return ErrMoved.Because(fmt.Errorf("its version is %d and was %d", i.Version, order.Version))
+		}
+		if order.Act == saga.ToVersion && i.Definition != order.From {
+			return ErrMoved.Because(fmt.Errorf("its definition is %d and was %d", i.Definition, order.From))
+		}
+		if i.EnteredAt.IsZero() {
+			i.EnteredAt = i.PlacedAt
+		}
+		d, err := saga.Operate(by.Decide, i.State, saga.Input{ID: order.ID, Message: told})
+		if err != nil {
+			return err
+		}
+		if err := tx.Record(ctx, order.record(d)); err != nil {
+			return err
+		}
+		if err := tx.SendAgain(order.Again); err != nil {
+			return err
+		}
+		if order.Act == saga.ToVersion {
+			i.Definition = order.To
+		}
+		return o.engine.carryOut(tx, i, d, told, cause, now)
+	})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%s of the saga of %s: %w", order.Act, order.OrderID, err)
+	}
+	return err
+}
+
+// record is the act's line of the audit.
+func (o Order) record(d saga.Decision) Record {
+	r := Record{ID: o.ID, Act: o.Act, OrderID: o.OrderID, Version: o.Version, By: o.By, Detail: "sends nothing"}
+	var sent []string
+	for _, a := range o.Again {
+		sent = append(sent, a.Type+" again")
+	}
+	for _, m := range d.Send {
+		sent = append(sent, m.Name())
+	}
+	for n, one := range sent {
+		if n == 0 {
+			r.Detail = "sends " + one
+			continue
+		}
+		r.Detail += ", " + one
+	}
+	return r
+}

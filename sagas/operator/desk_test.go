@@ -1,0 +1,308 @@
+package operator_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"millrace/domain/fault"
+	"millrace/domain/plan"
+	"millrace/sagas/engine"
+	"millrace/sagas/operator"
+	saga "millrace/sagas/order"
+)
+
+// yard is a number of sagas that wait for inventory. One goes on when its messages are sent again, unless
+// it is ill.
+type yard struct {
+	order   []string
+	sagas   map[string]*standing
+	audit   map[string]map[string]time.Time // plan → order → when
+	notes   []string
+	begun   []time.Time
+	failure error // of every act
+	mended  time.Time
+}
+
+type standing struct {
+	operator.Standing
+
+	acted time.Time
+	ill   string // "dead" for a dead letter, "deaf" for nothing at all
+}
+
+func newYard(n int) *yard {
+	y := &yard{sagas: map[string]*standing{}, audit: map[string]map[string]time.Time{}}
+	for i := range n {
+		id := fmt.Sprintf("ord_%d", i)
+		s := saga.Start()
+		s.Step, s.Entry, s.UserID = saga.AwaitingInventory, 2, "usr_1"
+		y.order = append(y.order, id)
+		y.sagas[id] = &standing{Standing: operator.Standing{
+			Version: 2, Definition: saga.Version, State: s, Total: 100, Currency: "LKR",
+			Again: []engine.Again{{ID: id + ".paid", Type: "PaymentSucceeded", Topic: "payment.events", Service: "payment-service"}},
+		}}
+	}
+	return y
+}
+
+func (y *yard) Standings(_ context.Context, ids []string) (map[string]operator.Standing, error) {
+	all := map[string]operator.Standing{}
+	for _, id := range ids {
+		if s := y.sagas[id]; s != nil {
+			all[id] = s.Standing
+		}
+	}
+	return all, nil
+}
+
+func (y *yard) Progress(_ context.Context, ids []string) (map[string]operator.Progress, error) {
+	all := map[string]operator.Progress{}
+	for _, id := range ids {
+		s := y.sagas[id]
+		p := operator.Progress{Version: s.Version, State: s.State}
+		if s.ill == "dead" {
+			p.Dead = []operator.Dead{{At: time.Now(), Handler: "reserve_stock", Reason: "bad_data"}}
+		}
+		all[id] = p
+	}
+	return all, nil
+}
+
+func (y *yard) Operate(_ context.Context, o engine.Order) error {
+	s := y.sagas[o.OrderID]
+	switch {
+	case y.failure != nil && (y.mended.IsZero() || time.Now().Before(y.mended)):
+		return y.failure
+	case s.Version != o.Version:
+		return engine.ErrMoved.Because(fmt.Errorf("its version is %d and was %d", s.Version, o.Version))
+	}
+	if y.audit[o.By.Plan] == nil {
+		y.audit[o.By.Plan] = map[string]time.Time{}
+	}
+	y.audit[o.By.Plan][o.OrderID] = time.Now()
+	y.begun = append(y.begun, time.Now())
+	s.Version++
+	s.acted = time.Now()
+	return nil
+}
+
+func (y *yard) Begun(_ context.Context, seal string) (map[string]time.Time, error) {
+	return y.audit[seal], nil
+}
+
+func (y *yard) Note(_ context.Context, actID string, r plan.Result) error {
+	if actID != r.ID {
+		return errors.New("the note is of another act")
+	}
+	y.notes = append(y.notes, r.OrderID+" "+r.Outcome)
+	return nil
+}
+
+// goOn takes one step of the services.
+func (y *yard) goOn() {
+	for _, s := range y.sagas {
+		if !s.acted.IsZero() && s.ill == "" {
+			s.State.Step, s.State.Entry = saga.Confirmed, 3
+		}
+	}
+}
+
+func (y *yard) desk() *operator.Desk {
+	return operator.NewDesk(y, y, time.Now, func(_ context.Context, d time.Duration) error {
+		y.goOn()
+		time.Sleep(d) // the test's own time
+		return nil
+	})
+}
+
+func (y *yard) plan(t *testing.T, act saga.Act) operator.Plan {
+	t.Helper()
+	p, err := y.desk().Plan(t.Context(), act, 0, "stuck=true", y.order)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func request(p operator.Plan) operator.Request {
+	return operator.Request{Confirm: p.SHA256, By: plan.Act{Actor: "maya", Reason: "mended"}, Timeout: 10 * time.Second}
+}
+
+// apply gives the outcomes, counted.
+func (y *yard) apply(t *testing.T, p operator.Plan, pace plan.Pace) string {
+	t.Helper()
+	r := request(p)
+	r.Pace = pace
+	told := 0
+	sum, err := y.desk().Apply(t.Context(), p, r, func(plan.Result) { told++ })
+	if err != nil || told != len(p.Items) || len(sum.Items) != told || sum.OK != (sum.Verified == told) {
+		t.Errorf("%d of %d were told of, the sum is %+v, %v", told, len(p.Items), sum, err)
+	}
+	return fmt.Sprintf("%d verified, %d failed again, %d skipped, %d timed out", sum.Verified, sum.FailedAgain, sum.Skipped, sum.TimedOut)
+}
+
+func each(t *testing.T, n int, do func(t *testing.T, y *yard)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { do(t, newYard(n)) })
+}
+
+func want(t *testing.T, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestEveryItemIsToldOfAsWhatBecameOfIt(t *testing.T) {
+	t.Parallel()
+	each(t, 120, func(t *testing.T, y *yard) {
+		y.sagas["ord_3"].ill, y.sagas["ord_4"].ill = "dead", "deaf"
+		p := y.plan(t, saga.Redrive)
+		y.sagas["ord_5"].Version++
+		want(t, y.apply(t, p, plan.Pace{}), "117 verified, 1 failed again, 1 skipped, 1 timed out")
+		if len(y.notes) != 119 {
+			t.Errorf("%d outcomes were noted of 119 acts", len(y.notes))
+		}
+		y.sagas["ord_4"].ill = ""
+		want(t, y.apply(t, p, plan.Pace{}), "118 verified, 1 failed again, 1 skipped, 0 timed out")
+		if len(y.begun) != 119 {
+			t.Errorf("119 acts were done %d times", len(y.begun))
+		}
+	})
+}
+
+func TestACanaryThatFailsStopsTheRest(t *testing.T) {
+	t.Parallel()
+	each(t, 20, func(t *testing.T, y *yard) {
+		y.sagas["ord_1"].ill = "dead"
+		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{Canary: 5}), "4 verified, 1 failed again, 15 skipped, 0 timed out")
+		if len(y.begun) != 5 {
+			t.Errorf("%d were begun", len(y.begun))
+		}
+	})
+}
+
+func TestTheRateAndTheShareOfErrorsAreKept(t *testing.T) {
+	t.Parallel()
+	each(t, 40, func(t *testing.T, y *yard) {
+		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{PerSecond: 10}), "40 verified, 0 failed again, 0 skipped, 0 timed out")
+		if took := y.begun[39].Sub(y.begun[0]); took < 3800*time.Millisecond || took > 5*time.Second {
+			t.Errorf("forty at ten a second took %s", took)
+		}
+	})
+	each(t, 200, func(t *testing.T, y *yard) {
+		for _, s := range y.sagas {
+			s.ill = "dead"
+		}
+		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{PerSecond: 4, StopAt: 0.02}), "0 verified, 5 failed again, 195 skipped, 0 timed out")
+	})
+}
+
+func TestAnotherRunOfTheSamePlanDoublesNothing(t *testing.T) {
+	t.Parallel()
+	each(t, 10, func(t *testing.T, y *yard) {
+		p := y.plan(t, saga.Redrive)
+		first := y.desk()
+		y.failure = errors.New("the process was killed")
+		if _, err := first.Apply(t.Context(), p, request(p), func(plan.Result) {}); !errors.Is(err, y.failure) {
+			t.Fatalf("it ended with %v", err)
+		}
+		y.failure = nil
+		by := plan.Act{Plan: p.SHA256} // somebody else applies the same plan, and is faster with one of them
+		if err := y.Operate(t.Context(), engine.Order{OrderID: "ord_9", Version: 2, By: by}); err != nil {
+			t.Fatal(err)
+		}
+		want(t, y.apply(t, p, plan.Pace{}), "10 verified, 0 failed again, 0 skipped, 0 timed out")
+		if len(y.begun) != 10 {
+			t.Errorf("ten acts were done %d times", len(y.begun))
+		}
+	})
+}
+
+func TestAStoreThatIsBusyIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	each(t, 3, func(t *testing.T, y *yard) {
+		y.failure = fault.New(fault.Unavailable, "database_busy", "the database did not give a lock in time")
+		y.mended = time.Now().Add(5 * time.Second)
+		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{}), "3 verified, 0 failed again, 0 skipped, 0 timed out")
+	})
+	each(t, 3, func(t *testing.T, y *yard) {
+		y.failure = fault.New(fault.Unavailable, "database_away", "the database is not reachable")
+		p := y.plan(t, saga.Redrive)
+		if _, err := y.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, y.failure) {
+			t.Errorf("a store that stays away: %v", err)
+		}
+	})
+}
+
+func TestNothingIsDoneByAPlanThatIsAlteredUnconfirmedOrMoreThanARepetition(t *testing.T) {
+	t.Parallel()
+	each(t, 3, func(t *testing.T, y *yard) {
+		p := y.plan(t, saga.Compensate)
+		if p.Totals.Orders != 3 || p.Totals.New != 3 || p.Totals.Mails != 3 || p.Totals.Money["LKR"] != 300 {
+			t.Errorf("the totals are %+v", p.Totals)
+		}
+		refused := func(p operator.Plan, r operator.Request, want error) {
+			t.Helper()
+			if _, err := y.desk().Apply(t.Context(), p, r, nil); !errors.Is(err, want) {
+				t.Errorf("got %v, want %v", err, want)
+			}
+		}
+		altered, unconfirmed := p, request(p)
+		altered.Items = altered.Items[1:]
+		unconfirmed.Confirm = ""
+		refused(altered, request(p), plan.ErrAltered)
+		refused(p, unconfirmed, plan.ErrUnconfirmed)
+		refused(p, request(p), operator.ErrNewEffects)
+		if len(y.begun) != 0 {
+			t.Errorf("%d acts were done all the same", len(y.begun))
+		}
+	})
+}
+
+func TestWhatAnActIsNotForIsListedAsRefused(t *testing.T) {
+	t.Parallel()
+	each(t, 3, func(t *testing.T, y *yard) {
+		y.sagas["ord_0"].State.Step = saga.Confirmed
+		y.sagas["ord_1"].Again = nil
+		y.sagas["ord_2"].Definition = saga.Version + 76
+		p := y.plan(t, saga.Redrive)
+		if len(p.Items) != 0 || len(p.Refused) != 3 {
+			t.Fatalf("the plan is %+v", p)
+		}
+		for n, why := range []string{"the saga has ended: it is confirmed", "no message that it waits for", "no code for the saga's definition version"} {
+			if !strings.Contains(p.Refused[n].Why, why) {
+				t.Errorf("%s was refused because %q", p.Refused[n].OrderID, p.Refused[n].Why)
+			}
+		}
+	})
+}
+
+func TestAPlanIsReadAsItWasWrittenOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	each(t, 2, func(t *testing.T, y *yard) {
+		p := y.plan(t, saga.Redrive)
+		text, err := json.MarshalIndent(p, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := operator.ReadPlan(text); err != nil || got.SHA256 != p.SHA256 || len(got.Items) != 2 {
+			t.Errorf("read: %+v, %v", got, err)
+		}
+		for from, to := range map[string]string{
+			`"redrive"`: `"resume"`, `"version": 2`: `"version": 3`, `"awaiting_inventory"`: `"sleeping"`, `"kind"`: `"more": 1, "kind"`,
+			`"deduplicated"`: `"new"`, operator.PlanKind: "millrace dlq plan 1",
+		} {
+			altered := strings.Replace(string(text), from, to, 1)
+			if _, err := operator.ReadPlan([]byte(altered)); altered == string(text) || !errors.Is(err, plan.ErrAltered) {
+				t.Errorf("with %s it was read: %v", to, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,291 @@
+// Package operator is what an operator does about sagas that stand where they should not: plan, look at
+// the plan, apply it. Nothing is acted on that was not seen first, nothing is done twice, and nothing
+// counts as done because it was sent. What an act does is decided in sagas/order and carried out by
+// sagas/engine. No SQL, Kafka or terminal may be in this package.
+package operator
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"millrace/app/messages"
+	"millrace/domain/fault"
+	"millrace/domain/plan"
+	"millrace/sagas/engine"
+	saga "millrace/sagas/order"
+)
+
+// PlanKind names the format of a plan.
+const PlanKind = "millrace saga plan 1"
+
+// What a message does that an act sends.
+const (
+	Deduplicated = "deduplicated" // it has the id that it always had: whoever has handled it does nothing
+	NewEffect    = "new"          // it has an id that nobody knows
+)
+
+// Plan is what is to be done, and to which sagas as they were when it was made.
+type Plan struct {
+	Kind    string    `json:"kind"`
+	Action  saga.Act  `json:"action"`
+	Version int       `json:"version,omitempty"` // of a migration: that of the definition to which
+	Query   string    `json:"query"`             // the words that chose the sagas
+	MadeAt  time.Time `json:"madeAt"`
+	Totals  Totals    `json:"totals"`
+	Items   []Item    `json:"items"`
+	Refused []Refusal `json:"refused"` // chosen, and not to be acted on
+	SHA256  string    `json:"sha256"`  // of everything above
+}
+
+// Totals sums the items up.
+type Totals struct {
+	Orders       int              `json:"orders"`
+	Deduplicated int              `json:"deduplicated"` // messages that are sent again
+	New          int              `json:"new"`          // messages with new ids
+	Money        map[string]int64 `json:"money"`        // minor units that may be given back because of it, by currency
+	Mails        int              `json:"mails"`        // mails that customers get because of it
+}
+
+// Item is one saga of a plan. Version pins it: when it has moved the item is skipped.
+type Item struct {
+	OrderID  string    `json:"orderId"`
+	Version  int       `json:"version"`
+	From     int       `json:"from,omitempty"` // of a migration: the definition's version now
+	State    saga.Step `json:"state"`
+	Entry    int       `json:"entry"` // of the step
+	Total    int64     `json:"total"` // minor units
+	Currency string    `json:"currency"`
+	ActID    string    `json:"actId"`
+	To       saga.Step `json:"to"`              // where the act itself brings it
+	Found    string    `json:"found,omitempty"` // answer of the participant's books that a step is skipped on
+	Sends    []Send    `json:"sends"`
+	Mails    int       `json:"mails"`
+	Money    int64     `json:"money"` // that may be given back because of it
+}
+
+// Send is a message that an act sends.
+type Send struct {
+	engine.Again
+
+	Effect string `json:"effect"`
+}
+
+// Refusal is a saga that the query chose and that the act is not for.
+type Refusal struct {
+	OrderID string    `json:"orderId"`
+	State   saga.Step `json:"state"`
+	Why     string    `json:"why"`
+}
+
+// ErrNewEffects: the plan has effects that nobody would know for a repetition.
+var ErrNewEffects = fault.New(fault.Conflict, "plan_has_new_effects", "the plan has new effects")
+
+// Standing is where a saga is.
+type Standing struct {
+	Version    int
+	Definition int // 0 before it began
+	State      saga.State
+	Total      int64
+	Currency   string
+	Again      []engine.Again // of what its step waits for, that which was sent and lies in an outbox
+	Found      string         // the answer to its step that the participant's books give; "" for none
+}
+
+// Progress is where a saga is while an act takes effect.
+type Progress struct {
+	Version int
+	State   saga.State
+	Dead    []Dead
+}
+
+// Dead is a dead letter of the order that waits for a person.
+type Dead struct {
+	At      time.Time // last attempt
+	Handler string
+	Reason  string
+}
+
+// Store is what the services' databases know.
+type Store interface {
+	// Standings gives the sagas of those orders that exist, with what an act on them needs.
+	Standings(ctx context.Context, orderIDs []string) (map[string]Standing, error)
+	// Progress gives where sagas are now.
+	Progress(ctx context.Context, orderIDs []string) (map[string]Progress, error)
+	// Begun gives when the acts of a plan were done, by order.
+	Begun(ctx context.Context, seal string) (map[string]time.Time, error)
+	// Note keeps what became of an act behind the act itself. Saying the same again changes nothing.
+	Note(ctx context.Context, actID string, r plan.Result) error
+}
+
+// Acts carries one act out; engine.Operator.
+type Acts interface {
+	Operate(ctx context.Context, o engine.Order) error
+}
+
+// Desk is where an operator deals with sagas.
+type Desk struct {
+	store Store
+	acts  Acts
+	now   func() time.Time
+	pause func(context.Context, time.Duration) error // between two looks at what is under way
+}
+
+// NewDesk makes the use cases.
+func NewDesk(store Store, acts Acts, now func() time.Time, pause func(context.Context, time.Duration) error) *Desk {
+	return &Desk{store, acts, now, pause}
+}
+
+// Plan says what an act would do to the sagas of those orders. It changes nothing. Version is that
+// of the definition to which a migration leads, and 0 otherwise; words are those that chose the orders,
+// for people.
+func (d *Desk) Plan(ctx context.Context, act saga.Act, version int, words string, orderIDs []string) (Plan, error) {
+	p := Plan{
+		Kind: PlanKind, Action: act, Version: version, Query: words, MadeAt: d.now().UTC().Truncate(time.Second),
+		Totals: Totals{Money: map[string]int64{}}, Items: []Item{}, Refused: []Refusal{},
+	}
+	all, err := d.store.Standings(ctx, orderIDs)
+	if err != nil {
+		return Plan{}, err
+	}
+	for _, id := range orderIDs {
+		s, ok := all[id]
+		if !ok {
+			continue // it was chosen and has gone
+		}
+		item, err := itemOf(act, version, id, s)
+		if err != nil {
+			p.Refused = append(p.Refused, Refusal{id, s.State.Step, because(err)})
+			continue
+		}
+		p.Items = append(p.Items, item)
+		p.Totals.add(item)
+	}
+	p.SHA256, err = p.sum()
+	return p, err
+}
+
+func itemOf(act saga.Act, version int, id string, s Standing) (Item, error) {
+	by, has := saga.Of(cmp.Or(s.Definition, saga.Version)) // one that has not begun begins with the current one
+	if !has {
+		return Item{}, engine.ErrDefinition
+	}
+	item := Item{
+		OrderID: id, Version: s.Version, State: s.State.Step, Entry: s.State.Entry, Total: s.Total, Currency: s.Currency,
+		ActID: engine.ActID(id, act, s.Version), Sends: []Send{},
+	}
+	switch act {
+	case saga.SkipStep:
+		item.Found = s.Found
+	case saga.ToVersion:
+		item.From = by.Version
+	}
+	if act == saga.Redrive {
+		for _, a := range s.Again {
+			item.Sends = append(item.Sends, Send{a, Deduplicated})
+		}
+	}
+	decision, err := saga.Operate(by.Decide, s.State, saga.Input{ID: item.ActID, Message: item.order(act, version, plan.Act{}).Message()})
+	if err != nil {
+		return Item{}, err
+	}
+	item.To = decision.State.Step
+	undoes := act == saga.Compensate || undoing(item.To) && !undoing(item.State)
+	for n, m := range decision.Send {
+		spec, _ := messages.SpecOf(m.Name())
+		item.Sends = append(item.Sends, Send{engine.Again{
+			ID: messages.DerivedID(item.ActID, m.Name(), n), Type: m.Name(), Topic: spec.Topic, Service: messages.Orchestrator,
+		}, NewEffect})
+		switch m.(type) {
+		case *messages.OrderCompleted:
+			item.Mails = 1
+		case *messages.RefundPayment:
+			item.Money = s.Total
+		}
+	}
+	if undoes {
+		item.Mails, item.Money = 1, s.Total
+	}
+	return item, nil
+}
+
+func undoing(s saga.Step) bool { return s == saga.UndoingInventory || s == saga.UndoingPayment }
+
+// order is the act on an item.
+func (i Item) order(act saga.Act, version int, by plan.Act) engine.Order {
+	o := engine.Order{ID: i.ActID, Act: act, OrderID: i.OrderID, Version: i.Version, Found: i.Found, From: i.From, To: version, By: by}
+	for _, s := range i.Sends {
+		if s.Effect == Deduplicated {
+			o.Again = append(o.Again, s.Again)
+		}
+	}
+	return o
+}
+
+func (t *Totals) add(i Item) {
+	t.Orders++
+	t.Mails += i.Mails
+	if i.Money > 0 {
+		t.Money[i.Currency] += i.Money
+	}
+	for _, s := range i.Sends {
+		if s.Effect == NewEffect {
+			t.New++
+		} else {
+			t.Deduplicated++
+		}
+	}
+}
+
+// NewEffects says whether the plan does what nobody would know for a repetition: messages with new ids,
+// money that is given back, mails.
+func (p Plan) NewEffects() bool {
+	return p.Totals.New > 0 || p.Totals.Mails > 0 || len(p.Totals.Money) > 0
+}
+
+// sum is the seal of the plan without its seal.
+func (p Plan) sum() (string, error) {
+	p.SHA256 = ""
+	return plan.Seal(p)
+}
+
+// ReadPlan reads a plan as it was written. It fails with plan.ErrAltered when it was changed since.
+func ReadPlan(text []byte) (Plan, error) {
+	var p Plan
+	if err := plan.Read(text, &p); err != nil {
+		return Plan{}, err
+	}
+	if sum, err := p.sum(); err != nil || p.Kind != PlanKind || sum != p.SHA256 {
+		return Plan{}, plan.ErrAltered
+	}
+	return p, nil
+}
+
+// because is why something was refused, without the words that say of what it was an act.
+func because(err error) string {
+	f, ok := fault.Find(err)
+	switch {
+	case !ok:
+		return err.Error()
+	case f.Unwrap() != nil:
+		return f.Unwrap().Error()
+	}
+	return f.Error()
+}
+
+// ids gives the orders of items.
+func ids(items []*doing) []string {
+	all := make([]string, len(items))
+	for i, one := range items {
+		all[i] = one.OrderID
+	}
+	slices.Sort(all)
+	return all
+}
+
+// String is the plan in a line.
+func (p Plan) String() string {
+	return fmt.Sprintf("%s %d sagas: %d messages again, %d new, %d mails", p.Action, p.Totals.Orders, p.Totals.Deduplicated, p.Totals.New, p.Totals.Mails)
+}

@@ -1,0 +1,173 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	consoleBlock = regexp.MustCompile("(?s)```console\n(.*?)```")
+	planSHA      = regexp.MustCompile(`[0-9a-f]{64}`)
+	aQuoted      = regexp.MustCompile(`'[^']*'|\S+`)
+)
+
+// differing is what is another thing in every run, and what stands for it.
+var differing = []struct {
+	what *regexp.Regexp
+	as   string
+}{
+	{planSHA, "SHA"},
+	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f-]{21}`), "ID"},
+	{regexp.MustCompile(`ord_[0-9a-z]{26}`), "ORDER"},
+	{regexp.MustCompile(`\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}(\.\d+)?Z?`), "TIME"},
+	{regexp.MustCompile(`\b(\d+h)?(\d+m)?\d+(\.\d+)?m?s\b`), "AGE"},
+	{regexp.MustCompile(` {2,}`), "  "},
+}
+
+// masked is a text without what differs. What became of items is told as soon as it is known, in any order.
+func masked(text string) string {
+	for _, d := range differing {
+		text = d.what.ReplaceAllString(text, d.as)
+	}
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	for from := 0; from < len(lines); from++ {
+		to := from
+		for to < len(lines) && strings.HasPrefix(lines[to], "VERIFIED") {
+			to++
+		}
+		slices.Sort(lines[from:to])
+		from = max(from, to-1)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// runbook is a symptom of docs/operations.md, being played.
+type runbook struct {
+	stack  *stack
+	dir    string
+	blocks []string
+	sha    string // of the last plan
+}
+
+func openRunbook(t *testing.T, s *stack, symptom string) *runbook {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(page), "\n### "+symptom+"\n")
+	if !found {
+		t.Fatalf("the page has no symptom %q", symptom)
+	}
+	section = strings.Split(strings.Split(section, "\n### ")[0], "\n## ")[0]
+	r := &runbook{stack: s, dir: t.TempDir()}
+	for _, b := range consoleBlock.FindAllStringSubmatch(section, -1) {
+		r.blocks = append(r.blocks, b[1])
+	}
+	return r
+}
+
+// play runs the next conversation of the symptom, and compares what is said.
+func (r *runbook) play(t *testing.T) {
+	t.Helper()
+	if len(r.blocks) == 0 {
+		t.Fatal("the page has lost a conversation")
+	}
+	var said strings.Builder
+	for _, exchange := range strings.Split("\n"+r.blocks[0], "\n$ ")[1:] {
+		line, _, _ := strings.Cut(exchange, "\n")
+		said.WriteString("$ " + line + "\n" + r.run(t, line))
+	}
+	if got, want := said.String(), r.blocks[0]; masked(got) != masked(want) {
+		t.Errorf("the page says\n%s\nand the system\n%s", want, got)
+	}
+	r.blocks = r.blocks[1:]
+}
+
+// run gives what a command writes, with what it writes for people behind its data.
+func (r *runbook) run(t *testing.T, line string) string {
+	t.Helper()
+	command, file, redirected := strings.Cut(line, " > ")
+	command = strings.ReplaceAll(planSHA.ReplaceAllString(command, r.sha), "older=15m", "older=1ms")
+	var args []string
+	for _, word := range aQuoted.FindAllString(command, -1)[1:] {
+		if word = strings.Trim(word, "'"); word == "plan.json" {
+			word = filepath.Join(r.dir, word)
+		}
+		args = append(args, word)
+	}
+	settings := append([]string{"INVENTORY_TIMEOUT=10m", "PAYMENT_TIMEOUT=10m"}, r.stack.env...)
+	c := spawn(t, t, settings, append(args, "--data", r.stack.data)...)
+	c.ends(t, 2*time.Minute, 0)
+	if !redirected {
+		return c.stdout.String() + c.stderr.String()
+	}
+	var plan struct{ SHA256 string }
+	if err := json.Unmarshal([]byte(c.stdout.String()), &plan); err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	r.sha = plan.SHA256
+	if err := os.WriteFile(filepath.Join(r.dir, file), []byte(c.stdout.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return c.stderr.String()
+}
+
+func TestTheRunbookForWhatStandsStillHappensAsItStandsThere(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
+	s := newEmbedded(t)
+	s.start(t, patient...)
+	release := s.holdInventory(t)
+	for range 3 {
+		s.place(t, wish{})
+	}
+	await(t, time.Minute, "all are paid, and their messages are on Kafka", func() bool {
+		return s.inState(t, "awaiting_inventory") == 3 && s.unsent(t) == 0
+	})
+	s.kill()
+	if err := os.RemoveAll(filepath.Join(s.data, "kafka")); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	s.start(t, patient...)
+
+	stuck := openRunbook(t, s, "Orders stuck in PAID")
+	stuck.play(t)
+	stuck.play(t)
+	touched := openRunbook(t, s, "A bad deploy: what did it touch?")
+	touched.play(t)
+	touched.play(t)
+
+	mend := s.breakSagas(t, "SKU-099")
+	id := s.place(t, wish{sku: "SKU-099"})
+	await(t, soon, "three messages of the order are dead letters", func() bool { return len(s.deadOf(t, "order="+id)) == 3 })
+	refused := openRunbook(t, s, "Dead letters grow")
+	refused.play(t)
+	mend()
+	refused.play(t)
+	s.verified(t)
+}
+
+func TestTheRunbookForAProviderThatWasDownHappensAsItStandsThere(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
+	s, around := newSurrounded(t)
+	s.start(t, patient...)
+	around.psp.away(t)
+	for range 2 {
+		s.place(t, wish{})
+	}
+	await(t, time.Minute, "both wait for their payment", func() bool { return s.inState(t, "awaiting_payment") == 2 })
+	down := openRunbook(t, s, "The provider was down for an hour")
+	down.play(t)
+	around.psp.back(t)
+	await(t, time.Minute, "both are confirmed", func() bool { return s.inState(t, "confirmed") == 2 })
+	down.play(t)
+}
