@@ -47,6 +47,8 @@ type Deps struct {
 	// DeadLetters opens the dead letters with what closes them; act says that they are to be changed.
 	DeadLetters func(ctx context.Context, where Where, act bool) (DeadLetters, func() error, error)
 	Outbox      func(ctx context.Context, where Where, readOnly bool) (Outbox, func() error, error)
+	// Projections opens the read models with what closes them.
+	Projections func(ctx context.Context, where Where, readOnly bool) (Projections, func() error, error)
 
 	// Histories opens the journals of those orders, or, without ids, of the sagas that q chooses.
 	Histories func(ctx context.Context, where Where, q audit.Query, orderIDs ...string) (*Histories, error)
