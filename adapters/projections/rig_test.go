@@ -72,7 +72,7 @@ func (s *shop) order(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(answer.OrderID)
+	return answer.OrderID
 }
 
 // hears takes messages to the saga of an order.
