@@ -52,6 +52,7 @@ type comparison struct {
 	*rebuild
 	live, rebuilt checksum
 	suspects      []suspect
+	tooMany       bool // to be looked at again: they are counted at once
 }
 
 // compare says in what the live model differs from its shadow, over the orders that the shadow has when it
@@ -66,7 +67,7 @@ func (r *rebuild) compare(ctx context.Context) error {
 	defer deadline.Stop()
 	again := time.NewTicker(lookAgain)
 	defer again.Stop()
-	for waiting := true; waiting && 0 < len(c.suspects) && len(c.suspects) <= mostSuspects; {
+	for waiting := !c.tooMany; waiting && len(c.suspects) > 0; {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -82,18 +83,33 @@ func (r *rebuild) compare(ctx context.Context) error {
 		}
 	}
 	for _, s := range c.suspects {
-		switch {
-		case s.extra:
-			r.report.Extra.Add(s.order)
-		case s.live == "":
-			r.report.Missing.Add(s.order)
-		default:
-			r.report.Different.Add(s.order)
-		}
+		c.guilty(s)
 	}
 	r.report.Live, r.report.Rebuilt = c.live.String(), c.rebuilt.String()
 	r.report.Identical = c.live == c.rebuilt && r.report.Missing.N+r.report.Extra.N+r.report.Different.N == 0
 	return nil
+}
+
+// suspect remembers a row that differs, as long as there are few.
+func (c *comparison) suspect(s suspect) {
+	if c.tooMany {
+		c.guilty(s)
+		return
+	}
+	c.suspects = append(c.suspects, s)
+	c.tooMany = len(c.suspects) > mostSuspects
+}
+
+// guilty counts a row that differs.
+func (c *comparison) guilty(s suspect) {
+	switch {
+	case s.extra:
+		c.report.Extra.Add(s.order)
+	case s.live == "":
+		c.report.Missing.Add(s.order)
+	default:
+		c.report.Different.Add(s.order)
+	}
 }
 
 // snapshot runs fn on a transaction that sees one moment and may take its time.
@@ -134,7 +150,7 @@ func (c *comparison) sideBySide(ctx context.Context, tx *sqlx.Tx) error {
 		c.rebuilt.add(made)
 		c.report.Compared++
 		if live != made {
-			c.suspects = append(c.suspects, suspect{order: fmt.Sprint(row[t.key-1]), key: row[:t.key:t.key], live: live})
+			c.suspect(suspect{order: fmt.Sprint(row[t.key-1]), key: row[:t.key:t.key], live: live})
 		}
 	})
 	if err != nil {
@@ -143,7 +159,7 @@ func (c *comparison) sideBySide(ctx context.Context, tx *sqlx.Tx) error {
 	err = each(ctx, tx, "SELECT "+beside+" FROM "+t.name+" l LEFT JOIN "+t.shadow()+" s ON "+t.same("s", "l")+" WHERE s.order_id IS NULL", func(row []any) {
 		live := text(row)
 		c.live.add(live)
-		c.suspects = append(c.suspects, suspect{order: fmt.Sprint(row[t.key-1]), key: row[:t.key:t.key], live: live, extra: true})
+		c.suspect(suspect{order: fmt.Sprint(row[t.key-1]), key: row[:t.key:t.key], live: live, extra: true})
 	})
 	if err != nil || !c.sums {
 		return err

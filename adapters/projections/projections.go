@@ -63,7 +63,9 @@ func Rebuild(ctx context.Context, name string, c Config) (app.Rebuilt, error) {
 	if err != nil {
 		return r.report, err
 	}
-	err = r.run(ctx, lock)
+	if err = r.run(ctx, lock); err != nil {
+		_ = r.tidy(context.WithoutCancel(ctx)) // the next one does it, where this one cannot
+	}
 	r.report.Seconds = time.Since(begun).Seconds()
 	return r.report, errors.Join(sqldb.Classify(err), lock.release(context.WithoutCancel(ctx)))
 }

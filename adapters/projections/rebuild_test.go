@@ -169,6 +169,9 @@ func TestARebuildThatFailsAtAnyStepLeavesAWholeModel(t *testing.T) {
 				if !errors.Is(err, unlucky) {
 					t.Errorf("it ends with %v", err)
 				}
+				if left := s.leftovers(t); left != "" {
+					t.Errorf("cut off at %s it leaves behind %s", at, left)
+				}
 			})
 		}
 	})
@@ -252,6 +255,51 @@ func TestAnOrderThatEndsMeanwhileIsInTheModelOnce(t *testing.T) {
 		for _, name := range analytics.Models {
 			s.right(t, name)
 		}
+	})
+}
+
+// Nothing hints at it: the subscriber has not heard of it, so that the two models agree when they are compared.
+func TestAnOrderThatEndsAtTheLastMomentIsInTheModelBeforeItsMessageComes(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop, model string) {
+		var id string
+		report := s.mustRebuild(t, model, func(c *projections.Config) {
+			c.Watch = func(p analytics.Progress) error {
+				if p.Step == analytics.Compare {
+					id = s.ended(t, order.Confirmed)
+				}
+				return nil
+			}
+		})
+		if report.Orders != 6 || report.Compared != 5 || !report.Identical {
+			t.Errorf("it reports %+v", report)
+		}
+		s.right(t, model)
+		if err := s.recorded(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range analytics.Models {
+			s.right(t, name)
+		}
+	})
+}
+
+func TestAModelThatHasLostMuchIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop, model string) {
+		const many = 1100
+		columns := "('usr_1', 'ord_0' || n, 'FAILED', '', 'LKR', 500, CURRENT_TIMESTAMP)"
+		if model == analytics.DailySales {
+			columns = "('ord_0' || n, '2026-01-02', 'LKR', 'FAILED', 500)"
+		}
+		numbers := "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 1100) "
+		table := map[string]string{analytics.OrdersByUser: "orders_by_user", analytics.DailySales: "daily_sales_orders"}[model]
+		s.exec(t, numbers+"INSERT INTO "+table+" SELECT "+columns[1:len(columns)-1]+" FROM numbers")
+		report := s.mustRebuild(t, model, func(c *projections.Config) { c.Patience = time.Hour })
+		if report.Extra.N != many || len(report.Extra.First) != 5 || report.Identical {
+			t.Errorf("it reports %+v", report)
+		}
+		s.right(t, model)
 	})
 }
 

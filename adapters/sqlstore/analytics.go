@@ -72,13 +72,13 @@ func (t *analyticsTx) recorded(o app.Ended) {
 	endings.put(t.unit, o.OrderID, app.Known{PlacedAt: o.PlacedAt, Listed: true, Counted: true})
 }
 
-// readEndings locks the read models, shared with others who fill them, before it looks: whoever
-// exchanges one holds that lock alone, and is waited for, so that nothing is written into a table on its
-// way out. SQLite has one writer, which is lock enough.
+// readEndings locks the read models, shared with others who fill them and with who moves the line, before it
+// looks: whoever exchanges one holds that lock alone, and is waited for, so that nothing is written into a table
+// on its way out. SQLite has one writer, which is lock enough.
 func readEndings(b *batch, orderIDs []string) (map[string]app.Known, error) {
 	if b.core.DB.Dialect == sqldb.Postgres {
 		var names []string
-		if err := b.rows(&names, "SELECT name FROM read_models ORDER BY name FOR SHARE"); err != nil {
+		if err := b.rows(&names, "SELECT name FROM read_models ORDER BY name FOR KEY SHARE"); err != nil {
 			return nil, fmt.Errorf("lock the read models: %w", err)
 		}
 	}

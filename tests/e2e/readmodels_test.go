@@ -164,3 +164,38 @@ func TestReadModelsAreRebuiltUnderLoad(t *testing.T) {
 	s.settled(t)
 	s.terminate(t)
 }
+
+// The tables are gone in the middle of the work: orders go their way, lists are whole, and in the end a rebuild
+// puts it right. What could not be recorded is sent again, and counts once.
+func TestABrokenReadModelStopsNoOrder(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
+	s := newEmbedded(t)
+	s.start(t)
+	user := newUser()
+	s.awaitEnd(t, s.place(t, wish{user: user}), soon)
+	db := s.sqlite(t, "orders")
+	for _, table := range []string{"orders_by_user", "daily_sales", "daily_sales_orders"} {
+		must(t, db, "DROP TABLE "+table)
+	}
+	const several = 5
+	for range several {
+		id := s.place(t, wish{user: user})
+		if o := s.awaitEnd(t, id, soon); o.Status != "CONFIRMED" {
+			t.Errorf("%s ended %s %q", id, o.Status, o.Reason)
+		}
+	}
+	if n := len(s.orders(t, user)); n != several+1 {
+		t.Errorf("%d orders are listed, want %d", n, several+1)
+	}
+	await(t, soon, "what could not be recorded is a dead letter", func() bool { return len(s.deadOf(t, "handler=record_end")) >= several })
+	for _, model := range readModels {
+		if r := s.rebuild(t, 0, model, "--patience", "1s"); r.Orders != several+1 || !r.Exchanged {
+			t.Errorf("the rebuild of %s reports %+v", model, r)
+		}
+	}
+	file, sha := s.planned(t, "handler=record_end")
+	s.apply(t, 0, file, sha)
+	s.settled(t)
+	s.terminate(t)
+}
