@@ -91,25 +91,24 @@ func (r *rebuild) complete(ctx context.Context, tx *sqlx.Tx) error {
 	if err != nil {
 		return err
 	}
-	ended, err := r.source.again(ctx, missing)
+	err = r.source.again(ctx, missing, func(ended []app.Ended) error {
+		results := make([]sqldb.Result, len(ended))
+		for i, s := range r.inserts(ended) {
+			done, err := tx.ExecContext(ctx, tx.Rebind(s.Query), s.Args...)
+			if err != nil {
+				return err
+			}
+			if results[i].Changed, err = done.RowsAffected(); err != nil {
+				return err
+			}
+		}
+		r.count(ended, results)
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	if err := r.source.whole(); err != nil {
-		return err
-	}
 	r.report.Open = len(r.source.open)
-	results := make([]sqldb.Result, len(ended))
-	for i, s := range r.inserts(ended) {
-		done, err := tx.ExecContext(ctx, tx.Rebind(s.Query), s.Args...)
-		if err != nil {
-			return err
-		}
-		if results[i].Changed, err = done.RowsAffected(); err != nil {
-			return err
-		}
-	}
-	r.count(ended, results)
 	if !r.sums {
 		return nil
 	}

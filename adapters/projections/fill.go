@@ -138,20 +138,12 @@ func (r *rebuild) catchUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		ended, err := r.source.again(ctx, missing)
-		if err != nil {
-			return err
-		}
-		for len(ended) > 0 {
-			n := min(len(ended), chunkSize)
-			if err := r.write(ctx, ended[:n]); err != nil {
-				return err
-			}
-			if ended = ended[n:]; len(ended) == 0 && n < fewEnough {
-				return r.source.whole()
-			}
-		}
-		if err := r.source.whole(); err != nil || len(missing) == len(r.source.open) {
+		written := 0
+		err = r.source.again(ctx, missing, func(ended []app.Ended) error {
+			written += len(ended)
+			return r.write(ctx, ended)
+		})
+		if err != nil || written < fewEnough {
 			return err
 		}
 	}

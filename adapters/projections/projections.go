@@ -10,10 +10,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"millrace/adapters/sqldb"
 	app "millrace/app/analytics"
+	"millrace/sagas/replay"
 )
 
 // Config is what a rebuild needs.
@@ -26,6 +28,9 @@ type Config struct {
 	// Patience is how long a row that differs is looked at again before it counts: the live model is a little
 	// behind. 0 for 10 s.
 	Patience time.Duration
+	// Archived are histories whose journals may not be in the database any more; nil for none. One counts where
+	// the database knows its last hash.
+	Archived iter.Seq2[replay.History, error]
 	// OnlyCompare leaves the live model as it is.
 	OnlyCompare bool
 }
@@ -59,6 +64,11 @@ func Rebuild(ctx context.Context, name string, c Config) (app.Rebuilt, error) {
 	r := &rebuild{Config: c, model: m, source: newSource(c.DB, m), days: map[day]app.Sale{}}
 	r.report = app.Rebuilt{Model: name, Missing: app.Found{First: []string{}}, Extra: app.Found{First: []string{}}, Different: app.Found{First: []string{}}}
 
+	if c.Archived != nil {
+		if err := r.source.learn(c.Archived); err != nil {
+			return r.report, err
+		}
+	}
 	lock, err := takeLock(ctx, c.DB, name)
 	if err != nil {
 		return r.report, err

@@ -14,11 +14,14 @@ import (
 	"time"
 
 	"millrace/adapters/adaptertest"
+	"millrace/adapters/journal"
 	"millrace/adapters/projections"
 	"millrace/adapters/sqldb"
 	"millrace/app/analytics"
+	"millrace/app/audit"
 	"millrace/domain/fault"
 	"millrace/domain/order"
+	"millrace/sagas/replay"
 )
 
 // each runs a test on every read model on every database.
@@ -406,6 +409,70 @@ func TestNothingIsMadeOfADamagedHistory(t *testing.T) {
 			})
 		})
 	}
+}
+
+// exported gives the histories of all orders as they are now, as a file would.
+func (s *shop) exported(t *testing.T) []replay.History {
+	t.Helper()
+	stream, err := journal.New(s.db, 0, time.Now).Histories(t.Context(), audit.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stream.Close() }()
+	var all []replay.History
+	for h, err := range stream.All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, h)
+	}
+	return all
+}
+
+func archive(all []replay.History) func(*projections.Config) {
+	return func(c *projections.Config) {
+		c.Archived = func(yield func(replay.History, error) bool) {
+			for _, h := range all {
+				if !yield(h, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func TestAJournalThatIsArchivedIsReadFromItsFile(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop, model string) {
+		all := s.exported(t)
+		if s.db.Dialect == sqldb.Postgres {
+			s.exec(t, "ALTER TABLE saga_journal DISABLE TRIGGER USER")
+		} else {
+			s.exec(t, "DROP TRIGGER saga_journal_no_delete")
+		}
+		s.exec(t, "DELETE FROM saga_journal WHERE order_id IN (SELECT id FROM orders WHERE status = 'CONFIRMED')")
+		if _, err := s.rebuild(t.Context(), model); !errors.Is(err, analytics.ErrHistory) {
+			t.Errorf("without the file it ends with %v", err)
+		}
+		if report := s.mustRebuild(t, model, archive(all)); !report.Identical || report.Orders != 5 {
+			t.Errorf("with the file it reports %+v", report)
+		}
+		s.right(t, model)
+
+		s.exec(t, "UPDATE sagas SET journal_hash = 'another'")
+		before := s.model(t, model)
+		if _, err := s.rebuild(t.Context(), model, archive(all)); !errors.Is(err, analytics.ErrHistory) {
+			t.Errorf("with a file of other histories it ends with %v", err)
+		}
+		torn := slices.Clone(all)
+		torn[0].Entries = torn[0].Entries[1:]
+		if _, err := s.rebuild(t.Context(), model, archive(torn)); !errors.Is(err, analytics.ErrHistory) {
+			t.Errorf("with a file that is damaged it ends with %v", err)
+		}
+		if after := s.model(t, model); after != before {
+			t.Errorf("it was\n%s\nand is\n%s", before, after)
+		}
+	})
 }
 
 func TestARebuildTouchesNothingButItsModel(t *testing.T) {

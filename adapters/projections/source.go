@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -25,12 +26,40 @@ type source struct {
 	model   model
 	damage  app.Found
 
-	open []string // orders that had not ended at the last look
-	seen int64    // SQLite: the last row of orders that was looked at
+	elsewhere map[string]archived // ends of orders whose journals are not in the database any more
+	open      []string            // orders that had not ended at the last look
+	seen      int64               // SQLite: the last row of orders that was looked at
 }
 
 func newSource(db *sqldb.DB, m model) *source {
 	return &source{db: db, journal: journal.New(db, 0, time.Now), model: m}
+}
+
+// archived is what a history outside of the database tells.
+type archived struct {
+	entries int
+	hash    string // of the last
+	told    *messages.OrderCompleted
+}
+
+// learn reads histories that the database may not have any more. What is damaged in itself is damage; which
+// orders they count for is decided by the hashes that the database has kept.
+func (s *source) learn(histories iter.Seq2[replay.History, error]) error {
+	s.elsewhere = map[string]archived{}
+	for h, err := range histories {
+		if err != nil {
+			return err
+		}
+		m, err := told(h)
+		if err != nil {
+			s.damage.Add(fmt.Sprintf("%s, of an archive: %v", h.Saga.OrderID, err))
+			continue
+		}
+		if m != nil {
+			s.elsewhere[h.Saga.OrderID] = archived{len(h.Entries), h.Entries[len(h.Entries)-1].Hash, m}
+		}
+	}
+	return s.whole()
 }
 
 // placed is an order as it is written.
@@ -87,10 +116,9 @@ func (s *source) missing(ctx context.Context) ([]placed, error) {
 	return rows, err
 }
 
-// again gives the ends of those of the orders that have ended by now, and remembers the others. An order
-// that has ended and has no history is damage: what it was told cannot be known.
-func (s *source) again(ctx context.Context, orders []placed) ([]app.Ended, error) {
-	var ended []app.Ended
+// again gives the ends of those of the orders that have ended by now, some at a time, and remembers the others.
+// An order that has ended and has no history is damage: what it was told cannot be known.
+func (s *source) again(ctx context.Context, orders []placed, take func([]app.Ended) error) error {
 	s.open = s.open[:0]
 	for chunk := range slices.Chunk(orders, chunkSize) {
 		ids := make([]string, len(chunk))
@@ -100,11 +128,12 @@ func (s *source) again(ctx context.Context, orders []placed) ([]app.Ended, error
 		}
 		stream, err := s.journal.Histories(ctx, audit.Query{}, ids...)
 		if err != nil {
-			return nil, err
+			return err
 		}
+		var ended []app.Ended
 		for h, err := range stream.All() {
 			if err != nil {
-				return nil, errors.Join(err, stream.Close())
+				return errors.Join(err, stream.Close())
 			}
 			end, ok := s.end(h, byID[h.Saga.OrderID])
 			if ok {
@@ -114,16 +143,23 @@ func (s *source) again(ctx context.Context, orders []placed) ([]app.Ended, error
 			}
 		}
 		if err := stream.Close(); err != nil {
-			return nil, err
+			return err
+		}
+		if err := take(ended); err != nil {
+			return err
 		}
 	}
-	return ended, nil
+	return s.whole()
 }
 
 // end finds in a history what was told of the order's end; false when it has none. What does not fit is
 // damage.
 func (s *source) end(h replay.History, o placed) (app.Ended, bool) {
 	m, err := told(h)
+	a, known := s.elsewhere[h.Saga.OrderID]
+	if known && len(h.Entries) == 0 && a.entries == h.Saga.Entries && a.hash == h.Saga.Hash {
+		m, err = a.told, nil
+	}
 	terminal := terminal(o.Status)
 	switch {
 	case err == nil && m == nil && !terminal:

@@ -43,5 +43,5 @@ func projections(ctx context.Context, w cli.Where, readOnly bool) (cli.Projectio
 
 // Rebuild makes a read model anew.
 func (m readModelsOf) Rebuild(ctx context.Context, model string, o cli.RebuildOptions) (analytics.Rebuilt, error) {
-	return readmodels.Rebuild(ctx, model, readmodels.Config{DB: m.db, Now: time.Now, Watch: o.Watch, Patience: o.Patience, OnlyCompare: o.OnlyCompare})
+	return readmodels.Rebuild(ctx, model, readmodels.Config{DB: m.db, Now: time.Now, Watch: o.Watch, Patience: o.Patience, Archived: o.Archived, OnlyCompare: o.OnlyCompare})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"millrace/app/analytics"
+	"millrace/sagas/replay"
 )
 
 // Projections reads the read models and makes them anew.
@@ -30,6 +32,7 @@ type RebuildOptions struct {
 	OnlyCompare bool
 	Patience    time.Duration // for a live model that is a little behind
 	Watch       func(analytics.Progress) error
+	Archived    iter.Seq2[replay.History, error] // histories whose journals may be gone; nil for none
 }
 
 func (p *program) projection() *cobra.Command {
@@ -137,7 +140,7 @@ func (p *program) projectionRebuild() *cobra.Command {
 		Short: "Make a read model anew from the journal, while the old one serves",
 		Long: `Fill a shadow of the read model from the journal of the sagas, catch up with what ends meanwhile, compare the
 checksums of the two, and exchange them in one transaction. However it ends, a whole model serves; start it again
-and it begins anew. No message is handled or sent again. It works beside running services, and in
+and it begins anew. Journals that were archived are named with --archive. No message is handled or sent again. It works beside running services, and in
 PostgreSQL it needs the rights of "millrace migrate".
 
 Exit codes: 0 done, whether the old model was right or not; with --check 2 when it was not; 3 when the
@@ -153,14 +156,19 @@ journal is damaged or incomplete, and the old model stays; 5 when the model is b
 	}
 	where := p.whereFlag(c)
 	check := c.Flags().Bool("check", false, "compare only; what serves stays")
+	archives := c.Flags().StringArray("archive", nil, "bundle with journals that are not in the database any more; may be repeated")
 	patience := c.Flags().Duration("patience", 10*time.Second, "how long a difference is looked at again before it counts: the live model is a little behind")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if *patience <= 0 {
 			return errors.New("projection rebuild: --patience must be above 0")
 		}
+		archived, err := bundles(*archives)
+		if err != nil {
+			return fmt.Errorf("projection rebuild: --archive: %w", err)
+		}
 		return p.withProjections(c, where(), false, func(models Projections) error {
 			bar := p.rebuildBar()
-			report, err := models.Rebuild(c.Context(), args[0], RebuildOptions{OnlyCompare: *check, Patience: *patience, Watch: func(at analytics.Progress) error {
+			report, err := models.Rebuild(c.Context(), args[0], RebuildOptions{OnlyCompare: *check, Patience: *patience, Archived: archived, Watch: func(at analytics.Progress) error {
 				if at.Step == analytics.Fill && at.Total > 0 {
 					bar.ChangeMax(at.Total)
 					_ = bar.Set(at.Done) // what a person sees of it is no result
@@ -183,6 +191,45 @@ journal is damaged or incomplete, and the old model stays; 5 when the model is b
 		})
 	}
 	return c
+}
+
+// bundles gives the histories of files, one after the other; nil for none. Each was read once to its end before.
+func bundles(paths []string) (iter.Seq2[replay.History, error], error) {
+	if len(paths) == 0 {
+		return nil, nil //nolint:nilnil // there are none
+	}
+	for _, path := range paths {
+		h, err := openBundle(path)
+		if err != nil {
+			return nil, err
+		}
+		if err := h.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return func(yield func(replay.History, error) bool) {
+		for _, path := range paths {
+			if !handOver(path, yield) {
+				return
+			}
+		}
+	}, nil
+}
+
+// handOver hands the histories of one file over and says whether more are wanted.
+func handOver(path string, yield func(replay.History, error) bool) bool {
+	h, err := openBundle(path)
+	if err != nil {
+		yield(replay.History{}, err)
+		return false
+	}
+	defer func() { _ = h.Close() }()
+	for history, err := range h.All {
+		if !yield(history, err) || err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // codedRebuild gives what ends a rebuild its exit code.

@@ -49,6 +49,14 @@ func (f fakeModels) Rebuild(_ context.Context, model string, o cli.RebuildOption
 			return r, err
 		}
 	}
+	if o.Archived != nil {
+		for _, err := range o.Archived {
+			if err != nil {
+				return r, err
+			}
+			r.Orders++
+		}
+	}
 	switch {
 	case f.readOnly:
 		return r, errors.New("it was opened to be read")

@@ -337,7 +337,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "what ends while a read model is rebuilt is left out", file: "adapters/projections/exchange.go",
-		edits:  one("r.source.again(ctx, missing)", "r.source.again(ctx, missing[:0])"),
+		edits:  one("r.source.again(ctx, missing, ", "r.source.again(ctx, missing[:0], "),
 		checks: []check{{models, "^TestAnOrderThatEndsAtTheLastMomentIsInTheModelBeforeItsMessageComes$" + sqlite}},
 	},
 	{
