@@ -170,6 +170,7 @@ journal is damaged or incomplete, and the old model stays; 5 when the model is b
 			bar := p.rebuildBar()
 			report, err := models.Rebuild(c.Context(), args[0], RebuildOptions{OnlyCompare: *check, Patience: *patience, Archived: archived, Watch: func(at analytics.Progress) error {
 				if at.Step == analytics.Fill && at.Total > 0 {
+					bar.Describe("sagas read")
 					bar.ChangeMax(at.Total)
 					_ = bar.Set(at.Done) // what a person sees of it is no result
 				} else {
@@ -251,10 +252,9 @@ var stepWords = map[analytics.Step]string{
 }
 
 func (p *program) rebuildBar() *progressbar.ProgressBar {
-	return progressbar.NewOptions(1, progressbar.OptionSetWriter(p.Stderr), progressbar.OptionSetDescription("sagas read"),
+	return progressbar.NewOptions(1, progressbar.OptionSetWriter(p.Stderr), progressbar.OptionSetDescription("preparing"),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
-		progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetVisibility(p.Terminal(p.Stderr)))
+		progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(p.Terminal(p.Stderr)))
 }
 
 func (p *program) printRebuilt(r analytics.Rebuilt) error {
