@@ -37,6 +37,7 @@ var rules = []rule{
 	{"app/payment", []string{"app"}, []string{"app/payment", "app/messages"}, "services meet in app/messages"},
 	{"app/inventory", []string{"app"}, []string{"app/inventory", "app/messages"}, "services meet in app/messages"},
 	{"app/notification", []string{"app"}, []string{"app/notification", "app/messages"}, "services meet in app/messages"},
+	{"app/analytics", []string{"app"}, []string{"app/analytics", "app/messages"}, "services meet in app/messages"},
 	{"app/gateway", []string{"app"}, []string{"app/gateway", "app/messages"}, "services meet in app/messages"},
 	{"app/deadletters", []string{"app"}, []string{"app/deadletters"}, "what an operator does about dead letters knows no service"},
 	{"sagas", []string{"app", "ports", "adapters", "cmd", "migrations", "api", lib}, []string{"app/messages"},
@@ -56,6 +57,7 @@ var sideways = map[string][]string{
 	"adapters/outbox":      {"adapters/sqldb"},                                               // rows and LISTEN/NOTIFY
 	"adapters/audit":       {"adapters/sqldb", "adapters/psp/simulator", "adapters/journal"}, // reads every database and the provider's books
 	"adapters/journal":     {"adapters/sqldb"},                                               // reads ordering's database alone
+	"adapters/projections": {"adapters/sqldb", "adapters/journal"},                           // ordering's journal and its read models
 	"adapters/psp":         {"adapters/psp/simulator"},                                       // the provider in process
 	"adapters/adaptertest": {"adapters/sqldb"},                                               // opens databases for the suites
 }

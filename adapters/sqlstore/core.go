@@ -51,6 +51,10 @@ type Config struct {
 	Tracer   trace.Tracer
 	Logger   *slog.Logger
 	Now      func() time.Time
+
+	// Gather is how long a unit waits for company before its transaction begins: fewer commits for work that
+	// nobody waits for. 0, for all that somebody does, is not at all.
+	Gather time.Duration
 }
 
 // Core runs units of work on one service's database.

@@ -21,7 +21,7 @@ const (
 
 // group gathers the units of one service that are asked for at the same time. There is one
 // transaction under way at a time, and the next takes whatever has come meanwhile: nobody waits for
-// company, and the busier it is, the fewer commits an order costs.
+// company, unless the core is told to gather, and the busier it is, the fewer commits an order costs.
 type group struct {
 	mu      sync.Mutex
 	waiting []*member
@@ -98,6 +98,9 @@ func (g *group) join(m *member, c *Core) {
 
 func (g *group) run(c *Core) {
 	for {
+		if c.Gather > 0 && !g.full() {
+			time.Sleep(c.Gather)
+		}
 		members := g.take()
 		if len(members) == 0 {
 			return
@@ -107,6 +110,13 @@ func (g *group) run(c *Core) {
 			close(m.done)
 		}
 	}
+}
+
+// full says whether enough have gathered for the largest transaction there is.
+func (g *group) full() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiting) >= largestGroup
 }
 
 // take gives the members that have gathered, in the order in which they came: of several with one

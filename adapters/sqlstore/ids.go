@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"encoding/base32"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -23,4 +24,14 @@ func NewOrderIDs() OrderIDs {
 func (o OrderIDs) NewOrderID() order.ID {
 	u := uuid.Must(uuid.NewV7()) // fails only where the system has no randomness
 	return order.ID("ord_" + o.encoding.EncodeToString(u[:]))
+}
+
+// lowestID is below every order id that is made at a time or after it.
+func lowestID(at time.Time) string {
+	var u uuid.UUID // a UUID of version 7 begins with its time: 48 bits, in milliseconds (RFC 9562)
+	ms := uint64(at.UnixMilli())
+	for i := range 6 {
+		u[i] = byte(ms >> (8 * (5 - i)))
+	}
+	return "ord_" + NewOrderIDs().encoding.EncodeToString(u[:])
 }

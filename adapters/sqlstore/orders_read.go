@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -124,44 +123,12 @@ func (s *Orders) items(ctx context.Context, ids []string) (map[string][]itemReco
 	return found, nil
 }
 
-// List reads a page of orders with their items and without their timelines.
+// List reads a page of orders with their items and without their timelines. Those of one user are chosen
+// with the help of the read model (orders_of_user.go).
 func (s *Orders) List(ctx context.Context, f app.Filter) ([]*order.Order, bool, error) {
-	var where []string
-	var args []any
-	restrict := func(condition string, value any) {
-		where = append(where, condition)
-		args = append(args, value)
-	}
-	if f.Status != (order.Status{}) {
-		if f.Status.Terminal() {
-			restrict("ended = ?", f.Status.String()) // which is indexed; the open ones are few
-		} else {
-			where = append(where, "ended IS NULL")
-			restrict("status = ?", f.Status.String())
-		}
-	}
-	if f.UserID != "" {
-		restrict("user_id = ?", f.UserID)
-	}
-	if !f.From.IsZero() {
-		restrict("created_at >= ?", f.From.UTC())
-	}
-	if !f.To.IsZero() {
-		restrict("created_at < ?", f.To.UTC())
-	}
-	if f.Before != "" {
-		restrict("id < ?", string(f.Before))
-	}
-	query := orderColumns
-	if len(where) > 0 {
-		query += " WHERE " + strings.Join(where, " AND ")
-	}
-	args = append(args, f.Limit+1)
-
-	db := s.core.DB.Read
-	var rows []orderRecord
-	if err := db.SelectContext(ctx, &rows, db.Rebind(query+" ORDER BY id DESC LIMIT ?"), args...); err != nil {
-		return nil, false, fmt.Errorf("list orders: %w", sqldb.Classify(err))
+	rows, err := s.choose(ctx, f)
+	if err != nil {
+		return nil, false, fmt.Errorf("list orders: %w", err)
 	}
 	more := len(rows) > f.Limit
 	rows = rows[:min(len(rows), f.Limit)]

@@ -21,7 +21,7 @@ const (
 
 // Consumers lists the services that read messages, and so have a topic for their dead letters
 // and one for those sent again.
-var Consumers = []string{PaymentService, InventoryService, NotificationService, Orchestrator}
+var Consumers = []string{OrderService, PaymentService, InventoryService, NotificationService, Orchestrator}
 
 // Kind says whether a message tells what happened or asks for something to be done.
 type Kind string

@@ -82,8 +82,14 @@ func (s *stack) relayOf(db *sqldb.DB, observer outbox.Observer, logger *slog.Log
 func (s *stack) core(b *base, service string, metrics *telemetry.Metrics) *sqlstore.Core {
 	b.lamp.show(metrics)
 	s.redis.show(metrics)
+	return s.coreOf(b, service, metrics, 0)
+}
+
+// coreOf is core for work that may wait that long for company.
+func (s *stack) coreOf(b *base, service string, metrics *telemetry.Metrics, gather time.Duration) *sqlstore.Core {
 	return sqlstore.NewCore(sqlstore.Config{
-		DB: b.db, Circuit: b.circuit, Service: service, Outbox: b.writer, Wake: b.relay.Wake, Marks: s.marks, Observer: metrics,
+		Gather: gather,
+		DB:     b.db, Circuit: b.circuit, Service: service, Outbox: b.writer, Wake: b.relay.Wake, Marks: s.marks, Observer: metrics,
 		Tracer: otel.Tracer("millrace/" + service), Logger: s.logger(service), Now: failpoint.Clock(service),
 	})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"millrace/app/analytics"
 	"millrace/app/inventory"
 	"millrace/app/messages"
 	"millrace/app/notification"
@@ -8,6 +9,14 @@ import (
 	"millrace/ports/messaging"
 	"millrace/sagas/engine"
 )
+
+// analyticsHandlers is everything that the order service reacts to: its subscriber for analytics, which fills
+// the read models.
+func analyticsHandlers(record *analytics.RecordEnd) messaging.Service {
+	return messaging.Service{Name: messages.OrderService, Handlers: []messaging.Handler{
+		messaging.On("record_end", record.Handle),
+	}}
+}
 
 // paymentHandlers is everything that the payment service reacts to.
 func paymentHandlers(capture *payment.CapturePayment, refund *payment.RefundPayment) messaging.Service {

@@ -15,7 +15,7 @@ func TestHandlersAndConsumerGroupsAreThoseOfTheGoldenFile(t *testing.T) {
 	t.Parallel()
 	const path = "testdata/handlers.golden"
 	got := messaging.Describe(
-		paymentHandlers(nil, nil), inventoryHandlers(nil, nil), notificationHandlers(nil), orchestratorHandlers(nil),
+		analyticsHandlers(nil), paymentHandlers(nil, nil), inventoryHandlers(nil, nil), notificationHandlers(nil), orchestratorHandlers(nil),
 	)
 	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {

@@ -40,6 +40,8 @@ func verbs() cli.Deps {
 		Sagas:   sagas,
 		Outbox:  openOutboxes,
 
+		Projections: projections,
+
 		Histories: histories,
 
 		Stdout: os.Stdout,

@@ -76,6 +76,7 @@ func (s *stack) orders(ctx context.Context) error {
 	core := s.core(b, messages.OrderService, metrics)
 	store, catalog := sqlstore.NewOrders(core), sqlstore.NewCatalog(core)
 	s.seeds = append(s.seeds, func(ctx context.Context) error { return store.Seed(ctx, demoCatalog()) })
+	s.readModels(b, metrics)
 	place := counted{order.NewPlaceOrder(store, catalog, s.replies, sqlstore.NewOrderIDs(), failpoint.Clock(messages.OrderService)), metrics}
 	return s.serve(ctx, messages.OrderService, httpapi.NewOrders(httpapi.OrdersConfig{
 		Service:  s.front(messages.OrderService, metrics, databaseCheck(b.db)),

@@ -14,7 +14,7 @@ import (
 )
 
 // lastHandler is the handler that is done with an order last: the orchestrator has decided the end
-// before OrderCompleted is sent, and nobody else reads it.
+// before OrderCompleted is sent, and whoever else reads it fills read models, beside the order's way.
 const lastHandler = "notify_customer"
 
 // often is how often counters are read while a load is on.

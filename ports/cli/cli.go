@@ -49,6 +49,8 @@ type Deps struct {
 	// Acts opens the sagas for an operator with what closes them; change says that they are to be changed.
 	Acts   func(ctx context.Context, where Where, change bool) (Acts, func() error, error)
 	Outbox func(ctx context.Context, where Where, readOnly bool) (Outbox, func() error, error)
+	// Projections opens the read models with what closes them.
+	Projections func(ctx context.Context, where Where, readOnly bool) (Projections, func() error, error)
 
 	// Histories opens the journals of those orders, or, without ids, of the sagas that q chooses.
 	Histories func(ctx context.Context, where Where, q audit.Query, orderIDs ...string) (*Histories, error)

@@ -123,6 +123,9 @@ func fakeDeps() cli.Deps {
 			}
 			return fakeOutbox{readOnly}, func() error { return nil }, nil
 		},
+		Projections: func(_ context.Context, where cli.Where, readOnly bool) (cli.Projections, func() error, error) {
+			return fakeModels{where.Data, readOnly}, func() error { return nil }, nil
+		},
 		Histories: fakeHistories,
 		Acts:      fakeActs,
 	}

@@ -108,15 +108,14 @@ type site struct{ point, who string }
 
 // failpointsToKill lists every place with everybody who comes past it, in a fixed order.
 func failpointsToKill() []site {
-	writers := append([]string{messages.OrderService}, messages.Consumers...)
 	who := map[string][]string{
 		failpoint.GatewayBefore:      {messages.APIGateway},
 		failpoint.GatewayAfter:       {messages.APIGateway},
-		failpoint.BeforeTransaction:  writers,
-		failpoint.AfterInbox:         messages.Consumers, // a request has no inbox row
-		failpoint.MidFlush:           writers,
-		failpoint.BeforeCommit:       writers,
-		failpoint.AfterCommit:        writers,
+		failpoint.BeforeTransaction:  messages.Consumers,
+		failpoint.AfterInbox:         messages.Consumers,
+		failpoint.MidFlush:           messages.Consumers,
+		failpoint.BeforeCommit:       messages.Consumers,
+		failpoint.AfterCommit:        messages.Consumers,
 		failpoint.AfterIntent:        {messages.PaymentService, messages.NotificationService},
 		failpoint.BeforeAcknowledge:  messages.Consumers,
 		failpoint.RelayBeforePublish: {"orders", "payments", "inventory"},

@@ -98,7 +98,7 @@ func databaseFaults() []fault {
 		},
 		diskFull(),
 	}
-	for _, service := range append([]string{messages.OrderService}, messages.Consumers...) {
+	for _, service := range messages.Consumers {
 		short := where(service == messages.Orchestrator, both)
 		if service == messages.OrderService {
 			short = onlyEmbedded

@@ -20,7 +20,7 @@ import (
 
 // readersOf says which services read a topic, and what of it they have a handler for.
 var readersOf = map[string][]string{
-	messages.OrderEvents:       {messages.PaymentService, messages.NotificationService, messages.Orchestrator},
+	messages.OrderEvents:       {messages.OrderService, messages.PaymentService, messages.NotificationService, messages.Orchestrator},
 	messages.PaymentEvents:     {messages.InventoryService, messages.Orchestrator},
 	messages.InventoryEvents:   {messages.Orchestrator},
 	messages.PaymentCommands:   {messages.PaymentService},

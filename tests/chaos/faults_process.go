@@ -40,7 +40,7 @@ func processFaults() []fault {
 			atFailpoint("panic/"+service, "panicking handler", "the next three transactions of the service panic: each is one failed attempt",
 				inShort[service], service, failpoint.AfterInbox, "panic", 3))
 	}
-	for i, service := range append([]string{messages.OrderService}, messages.Consumers...) {
+	for i, service := range messages.Consumers {
 		by := time.Hour
 		if i%2 == 1 {
 			by = -by

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"millrace/adapters/psp/simulator"
+	"millrace/app/analytics"
 	"millrace/migrations"
 )
 
@@ -379,6 +380,19 @@ func (w *world) verify(ctx context.Context, r *report) {
 	}
 	if !said.OK && err == nil {
 		w.broken("verify is not content, and ends as if it were")
+	}
+	w.compareModels(ctx)
+}
+
+// compareModels lets the program compare its read models with the journal: every order that has ended is in
+// them, once, and as it ended.
+func (w *world) compareModels(ctx context.Context) {
+	for _, model := range analytics.Models {
+		text, err := w.millrace(ctx, "projection", "rebuild", model, "--check", "--json")
+		var said analytics.Rebuilt
+		if bad := json.Unmarshal([]byte(text), &said); bad != nil || err != nil || !said.Identical {
+			w.broken("the read model %s is not what the journal says: %s, %v", model, cut([]byte(text)), err)
+		}
 	}
 }
 

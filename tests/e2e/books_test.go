@@ -54,13 +54,14 @@ func (s *stack) stock(t *testing.T) map[string]level {
 	return levels
 }
 
-// settled is balanced, and lets the program itself look into its databases and decide every history
-// again.
+// settled is balanced, and lets the program itself look into its databases, decide every history again and
+// compare the read models with the journal.
 func (s *stack) settled(t *testing.T) {
 	t.Helper()
 	s.balanced(t)
 	s.verified(t)
 	s.replayed(t)
+	s.modelled(t)
 }
 
 // balanced waits until every order has ended and its mail has come, and checks that orders, money,

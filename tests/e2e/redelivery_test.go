@@ -16,7 +16,7 @@ import (
 
 // readers says which services read a topic; their groups are "<service>.<topic>".
 var readers = map[string][]string{
-	messages.OrderEvents:       {messages.PaymentService, messages.NotificationService, messages.Orchestrator},
+	messages.OrderEvents:       {messages.OrderService, messages.PaymentService, messages.NotificationService, messages.Orchestrator},
 	messages.PaymentEvents:     {messages.InventoryService, messages.Orchestrator},
 	messages.InventoryEvents:   {messages.Orchestrator},
 	messages.PaymentCommands:   {messages.PaymentService},

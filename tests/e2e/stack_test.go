@@ -26,7 +26,7 @@ const (
 
 // portOf is where each consumer of messages has its HTTP side.
 var portOf = map[string]int{
-	messages.PaymentService: paymentsPort, messages.InventoryService: inventoryPort,
+	messages.OrderService: ordersPort, messages.PaymentService: paymentsPort, messages.InventoryService: inventoryPort,
 	messages.NotificationService: notificationsPort, messages.Orchestrator: orchestratorPort,
 }
 

@@ -10,6 +10,7 @@ const (
 	relay    = "adapters/outbox"
 	books    = "adapters/audit"
 	journals = "adapters/journal"
+	models   = "adapters/projections"
 	recovery = "tests/recovery"
 	saga     = "sagas/order"
 	postgres = "/postgres" // a part of a test that needs the server
@@ -359,6 +360,26 @@ var mutants = []mutant{
 		name: "a journal is archived while a dead letter of its order waits", file: "adapters/journal/archive/retention.go",
 		edits:  one("AND d.state IN ('waiting', 'parked', 'redriving'))", "AND d.state = 'parked')"),
 		checks: []check{{journals, "^TestOnlyWhatIsOldAndEndedAndWaitedForByNobodyIsArchived$" + sqlite}},
+	},
+
+	// Read models.
+	{
+		name: "the end of an order is counted as often as it is heard of", file: "adapters/sqlstore/analytics.go",
+		edits: []edit{
+			{"status text, total bigint\", \"\")\n	// salesRow", "status text, total bigint\", \"ON CONFLICT DO NOTHING\")\n	// salesRow"},
+			{"d.order_id IS NOT NULL AS counted", "FALSE AS counted"},
+		},
+		checks: []check{{store, "^TestTheEndOfAnOrderIsCountedOnceOnTheDayOnWhichItWasPlaced$" + sqlite}},
+	},
+	{
+		name: "what ends while a read model is rebuilt is left out", file: "adapters/projections/exchange.go",
+		edits:  one("r.source.again(ctx, missing, ", "r.source.again(ctx, missing[:0], "),
+		checks: []check{{models, "^TestAnOrderThatEndsAtTheLastMomentIsInTheModelBeforeItsMessageComes$" + sqlite}},
+	},
+	{
+		name: "a read model is made of a history that is not whole", file: "adapters/projections/source.go",
+		edits:  one("	if err := replay.Whole(h); err != nil {\n		return nil, err\n	}\n", "	_ = replay.Whole\n"),
+		checks: []check{{models, "^TestNothingIsMadeOfADamagedHistory$/an_entry_is_gone" + sqlite}},
 	},
 
 	// Mail.
