@@ -67,7 +67,7 @@ var sourceChanges = []sourceChange{
 		says: []string{
 			`inventorytimeout.ndjson: ord_inventorytimeout DIVERGED: entry 3 on InventoryTimedOut: missing_message (goods) at /sent/0: recorded {`,
 		},
-		only: " ord_inventorytimeout DIVERGED: entry 3 ",
+		only: " DIVERGED: entry 3 on InventoryTimedOut: ",
 	},
 }
 

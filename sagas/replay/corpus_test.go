@@ -60,9 +60,10 @@ func TestAnEmptyOrThinnedCorpusFails(t *testing.T) {
 		}
 		dir[replay.CorpusSums] = &fstest.MapFile{Data: sums}
 	}
+	runs := []string{"chaos-embedded-18", "chaos-embedded-19"} // one of each version
 	without := func(gone ...string) func(fstest.MapFS) {
 		return func(dir fstest.MapFS) {
-			for _, name := range gone {
+			for _, name := range append(gone, runs...) {
 				if dir[name+".ndjson"] == nil {
 					t.Errorf("there is no %s", name)
 				}
@@ -71,7 +72,6 @@ func TestAnEmptyOrThinnedCorpusFails(t *testing.T) {
 			listAgain(dir)
 		}
 	}
-	const run = "chaos-embedded-18"
 	for name, c := range map[string]struct {
 		thin func(dir fstest.MapFS)
 		says string
@@ -81,14 +81,14 @@ func TestAnEmptyOrThinnedCorpusFails(t *testing.T) {
 		"one is gone":  {func(dir fstest.MapFS) { delete(dir, "declined.ndjson") }, "declined.ndjson is gone"},
 		"altered":      {func(dir fstest.MapFS) { dir["declined.ndjson"] = dir["confirmed.ndjson"] }, "declined.ndjson was altered"},
 		"not listed":   {func(dir fstest.MapFS) { dir["more.ndjson"] = dir["declined.ndjson"] }, "more.ndjson is not listed"},
-		"an edge less": {without(run, "declined", "paymentaftertheend"), "no history in it shows: edge awaiting_payment PaymentFailed failed"},
+		"an edge less": {without("declined", "paymentaftertheend"), "no history in it shows: version 1: edge awaiting_payment PaymentFailed failed"},
 		"a version less": {func(dir fstest.MapFS) {
 			maps.DeleteFunc(dir, func(name string, _ *fstest.MapFile) bool { return strings.HasPrefix(name, "v2") })
-			listAgain(dir)
-		}, "version 2: "},
-		"a class less":  {without(run, "attemptsthatfailed", "v2attemptsthatfailed"), "no history in it shows: an attempt that failed"},
-		"a reason less": {without(run, "inventorytimeout"), "version 1: end for inventory_timeout"},
-		"no real run":   {without(run), "no history of a real run shows: edge new OrderCreated awaiting_payment;"},
+			without()(dir)
+		}, "no history in it shows: version 2: "},
+		"a class less":  {without("attemptsthatfailed", "v2attemptsthatfailed"), "no history in it shows: an attempt that failed"},
+		"a reason less": {without("inventorytimeout"), "version 1: end for inventory_timeout"},
+		"no real run":   {without(), "no history of a real run shows: version 1: edge new OrderCreated awaiting_payment;"},
 	} {
 		dir := loaded(t)
 		c.thin(dir)

@@ -9,23 +9,31 @@ import (
 	"millrace/sagas/replay"
 )
 
-func histories(t *testing.T, name string) iter.Seq2[replay.History, error] {
+func histories(t *testing.T, names ...string) iter.Seq2[replay.History, error] {
 	t.Helper()
-	text, err := os.ReadFile(corpus + "/" + name)
-	if err != nil {
-		t.Fatal(err)
+	return func(yield func(replay.History, error) bool) {
+		for _, name := range names {
+			text, err := os.ReadFile(corpus + "/" + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bundle, err := replay.NewReader(bytes.NewReader(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for h, err := range bundle.Histories() {
+				if !yield(h, err) {
+					return
+				}
+			}
+		}
 	}
-	bundle, err := replay.NewReader(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bundle.Histories()
 }
 
 func TestAsFewHistoriesArePickedAsShowWhatIsNotShownYet(t *testing.T) {
 	t.Parallel()
-	const run = "chaos-embedded-18.ndjson"
-	all, err := replay.Pick(histories(t, run), replay.Coverage{})
+	runs := []string{"chaos-embedded-18.ndjson", "chaos-embedded-19.ndjson"} // one of each version
+	all, err := replay.Pick(histories(t, runs...), replay.Coverage{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +48,7 @@ func TestAsFewHistoriesArePickedAsShowWhatIsNotShownYet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := replay.Pick(histories(t, run), shown); err != nil || len(again) != 0 {
+	if again, err := replay.Pick(histories(t, runs...), shown); err != nil || len(again) != 0 {
 		t.Errorf("of what is there %d are picked once more: %v", len(again), err)
 	}
 	if staged, err := replay.Pick(histories(t, "attemptsthatfailed.ndjson"), replay.Coverage{}); err != nil || len(staged) != 0 {
