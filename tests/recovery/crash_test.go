@@ -177,7 +177,11 @@ func TestAPaymentSurvivesDeathAtEveryPoint(t *testing.T) {
 						break
 					}
 				}
-				if len(points) < 6 {
+				least := 6
+				if len(c.ends) > 1 { // when the undo is first each time, the charge is never asked for
+					least = 5
+				}
+				if len(points) < least {
 					t.Errorf("it died only at %v", points)
 				}
 			})
