@@ -25,7 +25,7 @@ func TestThePolicyStandsInItsOrder(t *testing.T) {
 	}
 	want := []string{
 		"messaging.consumer.receive", "messaging.consumer.trace", "messaging.consumer.measure", "messaging.consumer.fence",
-		"middleware.poisonQueue.Middleware", "middleware.Retry.Middleware", "messaging.consumer.pause", "messaging.consumer.attempt",
+		"middleware.poisonQueue.Middleware", "messaging.consumer.lost", "middleware.Retry.Middleware", "messaging.consumer.pause", "messaging.consumer.attempt",
 		"middleware.Timeout.func1", "middleware.Recoverer", "messaging.consumer.admit",
 	}
 	for i, name := range names { // the compiler names closures as it inlines them

@@ -86,6 +86,7 @@ func (c consumer) middleware() ([]message.HandlerMiddleware, error) {
 		c.measure,        // sees the final outcome, whatever happens inside
 		c.fence,          // a message of a lost partition is not started: another reads it
 		poison,           // outside retry, which it would end after one attempt
+		c.lost,           // what ended a session is no failure of its messages
 		retry.Middleware, // stops waiting when the message is no longer ours
 		c.pause,          // while the database is away nothing is started; outside attempt, which it must not use up
 		c.attempt,        // one attempt: counted, detached from closing, its failure judged
@@ -105,6 +106,20 @@ func (c consumer) fence(next message.HandlerFunc) message.HandlerFunc {
 			return nil, nil //nolint:nilerr // the context's end is what it is about
 		}
 		return next(msg)
+	}
+}
+
+// lost gives a plain cancellation where the retry gave up because the message is no longer ours. Left to
+// itself it gives the context's cause, and sarama's causes are errors: a member that is not known, a partition
+// that was taken. They would pass for a failure of the message, and make it a dead letter.
+func (c consumer) lost(next message.HandlerFunc) message.HandlerFunc {
+	return func(msg *message.Message) ([]*message.Message, error) {
+		ctx := msg.Context()
+		_, err := next(msg)
+		if err != nil && ctx.Err() != nil && !errors.Is(err, deliveryOf(msg).err) {
+			err = ctx.Err()
+		}
+		return nil, err
 	}
 }
 

@@ -383,6 +383,32 @@ func TestAMessageOfALostPartitionIsNotStarted(t *testing.T) {
 	})
 }
 
+// The wait between two attempts ends with the session, and so with whatever ended that.
+func TestAPartitionThatIsLostBetweenTwoAttemptsLeavesNoDeadLetter(t *testing.T) {
+	t.Parallel()
+	for name, failure := range map[string]error{"an outage": errAway, "a time-out": context.DeadlineExceeded, "a mistake": errors.New("a mistake")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				attempts := 0
+				r := run(t, inventory(func(context.Context, *messages.PaymentSucceeded) error {
+					if attempts++; attempts == 1 {
+						return failure
+					}
+					return nil
+				}))
+				p := r.put(messages.PaymentEvents, good(t, paid))
+				synctest.Wait() // it waits for its second attempt
+				p.lose()
+				synctest.Wait()
+				if attempts != 1 || len(r.letters.all()) != 0 {
+					t.Errorf("%d attempts left %d dead letters", attempts, len(r.letters.all()))
+				}
+			})
+		})
+	}
+}
+
 func TestARouterSaysWhatItNeeds(t *testing.T) {
 	t.Parallel()
 	service := inventory(func(context.Context, *messages.PaymentSucceeded) error { return nil })

@@ -3,6 +3,7 @@ package messaging_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -88,6 +89,9 @@ type place struct {
 
 type placeKey struct{}
 
+// errSession is why a session ended, as sarama puts it into the session's context.
+var errSession = errors.New("kafka server: The provided member is not known in the current generation")
+
 func origin(msg *message.Message) (string, int32, int64, []byte, time.Time) {
 	p, _ := msg.Context().Value(placeKey{}).(*place) // the rig has put it there
 	return p.topic, 3, p.offset, []byte(p.record.key), time.Unix(1700000000, 0)
@@ -129,9 +133,9 @@ func (t *topic) Subscribe(ctx context.Context, _ string) (<-chan *message.Messag
 }
 
 func (t *topic) deliver(ctx context.Context, out chan<- *message.Message, p *place) {
-	session, lose := context.WithCancel(ctx)
-	defer lose()
-	p.lose = lose
+	session, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	p.lose = func() { end(errSession) }
 	for {
 		msg := message.NewMessage(messages.ForeignID(p.topic, 3, p.offset), []byte(p.record.value))
 		for name, value := range p.record.headers {

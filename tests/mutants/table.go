@@ -55,6 +55,11 @@ var mutants = []mutant{
 		checks: []check{{policy, "^TestAMessageOfALostPartitionIsNotStarted$"}},
 	},
 	{
+		name: "what ended a session is a failure of its messages", file: "ports/messaging/policy.go",
+		edits:  one("			err = ctx.Err()\n", "			_ = ctx.Err()\n"),
+		checks: []check{{"ports/messaging", "^TestAPartitionThatIsLostBetweenTwoAttemptsLeavesNoDeadLetter$"}},
+	},
+	{
 		name: "the plain subscriber's fence is removed", file: "adapters/kafkabus/fence.go",
 		edits:  one("	if session == nil {\n		return ctx\n", "	if session != nil {\n		return ctx\n"),
 		checks: []check{{kafka, "^TestAMessageOfALostSessionIsNoLongerAlive$/plain" + inMemory}},
