@@ -52,7 +52,8 @@ type comparison struct {
 	*rebuild
 	live, rebuilt checksum
 	suspects      []suspect
-	tooMany       bool // to be looked at again: they are counted at once
+	tooMany       bool   // to be looked at again: they are counted at once
+	firstMissing  string // the oldest order that the live model did not have
 }
 
 // compare says in what the live model differs from its shadow, over the orders that the shadow has when it
@@ -60,7 +61,10 @@ type comparison struct {
 // differs is looked at again before it counts.
 func (r *rebuild) compare(ctx context.Context) error {
 	c := &comparison{rebuild: r}
-	if err := c.snapshot(ctx, c.sideBySide); err != nil {
+	if err := snapshot(ctx, c.DB, c.sideBySide); err != nil {
+		return err
+	}
+	if err := c.holdLine(ctx); err != nil {
 		return err
 	}
 	deadline := time.NewTimer(r.Patience)
@@ -90,6 +94,17 @@ func (r *rebuild) compare(ctx context.Context) error {
 	return nil
 }
 
+// holdLine takes the line back to the beginning when there is a gap below it, where the live model is never
+// merely behind: from then on lists do not lack the orders of the gap, whether or not the model is exchanged.
+// It comes up to the gap again, and not over it.
+func (c *comparison) holdLine(ctx context.Context) error {
+	if c.firstMissing == "" {
+		return nil
+	}
+	_, err := c.DB.ExecContext(ctx, c.DB.Rebind("UPDATE read_models SET line = '' WHERE name = ? AND line > ?"), c.name, c.firstMissing)
+	return err
+}
+
 // suspect remembers a row that differs, as long as there are few.
 func (c *comparison) suspect(s suspect) {
 	if c.tooMany {
@@ -113,39 +128,45 @@ func (c *comparison) guilty(s suspect) {
 }
 
 // snapshot runs fn on a transaction that sees one moment and may take its time.
-func (r *rebuild) snapshot(ctx context.Context, fn func(context.Context, *sqlx.Tx) error) error {
+func snapshot(ctx context.Context, db *sqldb.DB, fn func(context.Context, *sqlx.Tx) error) error {
 	options := &sql.TxOptions{ReadOnly: true}
-	if r.DB.Dialect == sqldb.Postgres {
+	if db.Dialect == sqldb.Postgres {
 		options.Isolation = sql.LevelRepeatableRead
 	}
-	tx, err := r.DB.Read.BeginTxx(ctx, options)
+	tx, err := db.Read.BeginTxx(ctx, options)
 	if err != nil {
 		return err
 	}
-	if err := r.unhurried(ctx, tx); err != nil {
+	if err := unhurried(ctx, db.Dialect, tx); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
 	return errors.Join(fn(ctx, tx), tx.Rollback())
 }
 
 // unhurried takes the limits of short transactions off one that is long.
-func (r *rebuild) unhurried(ctx context.Context, tx *sqlx.Tx) error {
-	if r.DB.Dialect != sqldb.Postgres {
+func unhurried(ctx context.Context, d sqldb.Dialect, tx *sqlx.Tx) error {
+	if d != sqldb.Postgres {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, "SET LOCAL statement_timeout = 0")
-	return err
+	for _, limit := range []string{"statement_timeout", "idle_in_transaction_session_timeout"} {
+		if _, err := tx.ExecContext(ctx, "SET LOCAL "+limit+" = 0"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *comparison) sideBySide(ctx context.Context, tx *sqlx.Tx) error {
 	t := c.tables[0]
 	n := len(t.columns)
 	columns, beside := strings.Join(t.names(n, "s."), ", "), strings.Join(t.names(n, "l."), ", ")
-	err := each(ctx, tx, "SELECT "+columns+", "+beside+" FROM "+t.shadow()+" s LEFT JOIN "+t.name+" l ON "+t.same("l", "s"), func(row []any) {
+	err := each(ctx, tx, "SELECT "+columns+", "+beside+" FROM "+t.shadow()+" s LEFT JOIN "+c.serving(t)+" l ON "+t.same("l", "s"), func(row []any) {
 		made, live := text(row[:n]), ""
 		if row[n] != nil {
 			live = text(row[n:])
 			c.live.add(live)
+		} else if order := fmt.Sprint(row[t.key-1]); c.firstMissing == "" || order < c.firstMissing {
+			c.firstMissing = order
 		}
 		c.rebuilt.add(made)
 		c.report.Compared++
@@ -156,7 +177,7 @@ func (c *comparison) sideBySide(ctx context.Context, tx *sqlx.Tx) error {
 	if err != nil {
 		return err
 	}
-	err = each(ctx, tx, "SELECT "+beside+" FROM "+t.name+" l LEFT JOIN "+t.shadow()+" s ON "+t.same("s", "l")+" WHERE s.order_id IS NULL", func(row []any) {
+	err = each(ctx, tx, "SELECT "+beside+" FROM "+c.serving(t)+" l LEFT JOIN "+t.shadow()+" s ON "+t.same("s", "l")+" WHERE s.order_id IS NULL", func(row []any) {
 		live := text(row)
 		c.live.add(live)
 		c.suspect(suspect{order: fmt.Sprint(row[t.key-1]), key: row[:t.key:t.key], live: live, extra: true})
@@ -164,25 +185,32 @@ func (c *comparison) sideBySide(ctx context.Context, tx *sqlx.Tx) error {
 	if err != nil || !c.sums {
 		return err
 	}
-	return each(ctx, tx, notTheSum, func(row []any) { c.report.Different.Add(fmt.Sprint(row[0]) + " " + fmt.Sprint(row[1])) })
+	return each(ctx, tx, notTheSum(c.serving(c.tables[1]), c.serving(t)), func(row []any) { c.report.Different.Add(fmt.Sprint(row[0]) + " " + fmt.Sprint(row[1])) })
 }
 
-// notTheSum are the days that are not what their orders add up to.
-const notTheSum = `SELECT coalesce(d.day, f.day), coalesce(d.currency, f.currency) FROM daily_sales d
-	FULL JOIN (SELECT day, currency, sum(CASE status WHEN 'CONFIRMED' THEN 1 ELSE 0 END) AS confirmed,
+// sumsOf is what the orders of daily_sales add up to, a row a day and currency, as that has its columns.
+func sumsOf(orders string) string {
+	return `SELECT day, currency, sum(CASE status WHEN 'CONFIRMED' THEN 1 ELSE 0 END) AS confirmed,
 		sum(CASE status WHEN 'CONFIRMED' THEN total ELSE 0 END) AS revenue,
 		sum(CASE status WHEN 'CONFIRMED' THEN 0 WHEN 'CANCELLED' THEN 0 ELSE 1 END) AS failed,
 		sum(CASE status WHEN 'CANCELLED' THEN 1 ELSE 0 END) AS cancelled
-		FROM daily_sales_orders GROUP BY day, currency) f ON f.day = d.day AND f.currency = d.currency
+		FROM ` + orders + ` o GROUP BY day, currency`
+}
+
+// notTheSum are the days that are not what their orders add up to.
+func notTheSum(days, orders string) string {
+	return `SELECT coalesce(d.day, f.day), coalesce(d.currency, f.currency) FROM ` + days + ` d
+	FULL JOIN (` + sumsOf(orders) + `) f ON f.day = d.day AND f.currency = d.currency
 	WHERE d.day IS NULL OR f.day IS NULL OR d.confirmed <> f.confirmed OR d.revenue <> f.revenue OR d.failed <> f.failed OR d.cancelled <> f.cancelled
 	ORDER BY 1, 2`
+}
 
 // lookAgain keeps those of the suspects that still are.
 func (c *comparison) lookAgain(ctx context.Context) error {
 	t := c.tables[0]
 	var still []suspect
 	for _, s := range c.suspects {
-		live, err := c.one(ctx, t.name, s.key)
+		live, err := c.one(ctx, c.serving(t), s.key)
 		if err != nil {
 			return err
 		}
@@ -208,7 +236,7 @@ func (c *comparison) lookAgain(ctx context.Context) error {
 // one gives a row's text, "" when there is none.
 func (c *comparison) one(ctx context.Context, from string, key []any) (string, error) {
 	t := c.tables[0]
-	query := "SELECT " + strings.Join(t.names(len(t.columns), ""), ", ") + " FROM " + from +
+	query := "SELECT " + strings.Join(t.names(len(t.columns), ""), ", ") + " FROM " + from + " o" +
 		" WHERE " + strings.Join(t.names(t.key, ""), " = ? AND ") + " = ?"
 	found := ""
 	err := each(ctx, c.DB.Read, c.DB.Rebind(query), func(row []any) { found = text(row) }, key...)

@@ -1,12 +1,11 @@
 package projections
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -24,12 +23,12 @@ const (
 // anybody should wait, it lets go and tries again.
 func (r *rebuild) exchange(ctx context.Context, l *lock) error {
 	for n := 1; ; n++ {
-		days, orders, open, seen := maps.Clone(r.days), r.report.Orders, slices.Clone(r.source.open), r.source.seen
+		orders, open, seen := r.report.Orders, slices.Clone(r.source.open), r.source.seen
 		err := sqldb.Classify(r.exchanged(ctx, l))
 		if err == nil || n == exchanges || !errors.Is(err, sqldb.ErrBusy) && !errors.Is(err, sqldb.ErrRetry) {
 			return err
 		}
-		r.days, r.report.Orders, r.source.open, r.source.seen = days, orders, open, seen // nothing of it is there
+		r.report.Orders, r.source.open, r.source.seen = orders, open, seen // nothing of it is there
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -51,7 +50,7 @@ func (r *rebuild) exchanged(ctx context.Context, l *lock) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after the commit
-	if err := r.unhurried(ctx, tx); err != nil {
+	if err := unhurried(ctx, r.DB.Dialect, tx); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, tx.Rebind("SELECT name FROM read_models WHERE name = ?"+r.DB.Dialect.ForUpdate()), r.name); err != nil {
@@ -102,7 +101,7 @@ func (r *rebuild) complete(ctx context.Context, tx *sqlx.Tx) error {
 				return err
 			}
 		}
-		r.count(ended, results)
+		r.count(results)
 		return nil
 	})
 	if err != nil {
@@ -112,15 +111,9 @@ func (r *rebuild) complete(ctx context.Context, tx *sqlx.Tx) error {
 	if !r.sums {
 		return nil
 	}
-	for _, at := range slices.SortedFunc(maps.Keys(r.days), func(a, b day) int {
-		return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.currency, b.currency))
-	}) {
-		s := r.days[at]
-		if _, err := tx.ExecContext(ctx, tx.Rebind(r.tables[1].insert()), at.day, at.currency, s.Confirmed, s.Revenue, s.Failed, s.Cancelled); err != nil {
-			return err
-		}
-	}
-	return nil
+	days := r.tables[1]
+	_, err = tx.ExecContext(ctx, "INSERT INTO "+days.shadow()+" ("+strings.Join(days.names(len(days.columns), ""), ", ")+") "+sumsOf(r.tables[0].shadow()))
+	return err
 }
 
 // rename gives the live table the name of an old one and the shadow that of the live one. Dropping the old

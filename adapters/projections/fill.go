@@ -61,7 +61,7 @@ func (r *rebuild) fillFrom(ctx context.Context, total int, histories func(func(r
 			if !terminal(o.Status) {
 				continue // it is left to the catching up, with what is written by then
 			}
-			if m, err := told(h); err == nil && m == nil {
+			if m, err := r.source.told(h); err == nil && m == nil {
 				continue // it has ended since the journal was read
 			}
 			if end, ok := r.source.end(h, o); ok {
@@ -99,7 +99,7 @@ func (r *rebuild) write(ctx context.Context, ended []app.Ended) error {
 	if err != nil {
 		return err
 	}
-	r.count(ended, results)
+	r.count(results)
 	pause := time.NewTimer(time.Since(begun))
 	defer pause.Stop()
 	select {
@@ -118,15 +118,12 @@ func (r *rebuild) inserts(ended []app.Ended) []sqldb.Statement {
 	return statements
 }
 
-// count adds up the orders that the shadow did not have.
-func (r *rebuild) count(ended []app.Ended, results []sqldb.Result) {
-	for i, o := range ended {
-		if results[i].Changed == 0 {
-			continue
+// count counts the orders that the shadow did not have.
+func (r *rebuild) count(results []sqldb.Result) {
+	for _, done := range results {
+		if done.Changed > 0 {
+			r.report.Orders++
 		}
-		r.report.Orders++
-		at := day{o.Day(), o.Currency}
-		r.days[at] = add(r.days[at], o.Sale())
 	}
 }
 

@@ -55,15 +55,6 @@ var models = map[string]model{
 	},
 }
 
-// day is a row of daily_sales.
-type day struct{ day, currency string }
-
-func add(a, b app.Sale) app.Sale {
-	return app.Sale{
-		Confirmed: a.Confirmed + b.Confirmed, Revenue: a.Revenue + b.Revenue, Failed: a.Failed + b.Failed, Cancelled: a.Cancelled + b.Cancelled,
-	}
-}
-
 // create makes the table under a name.
 func (t table) create(name string, d sqldb.Dialect) string {
 	var lines []string

@@ -13,6 +13,8 @@ import (
 	"iter"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"millrace/adapters/sqldb"
 	app "millrace/app/analytics"
 	"millrace/sagas/replay"
@@ -41,8 +43,7 @@ type rebuild struct {
 	model
 	source *source
 	report app.Rebuilt
-
-	days map[day]app.Sale // what the shadow's orders add up to
+	gone   map[string]bool // live tables that are not there, and are left so
 }
 
 // Rebuild makes a read model anew and puts it in the place of the one that serves. However it ends, a whole
@@ -61,7 +62,7 @@ func Rebuild(ctx context.Context, name string, c Config) (app.Rebuilt, error) {
 		c.Patience = 10 * time.Second
 	}
 	begun := time.Now() // a duration, not a time of day
-	r := &rebuild{Config: c, model: m, source: newSource(c.DB, m), days: map[day]app.Sale{}}
+	r := &rebuild{Config: c, model: m, source: newSource(c.DB, m), gone: map[string]bool{}}
 	r.report = app.Rebuilt{Model: name, Missing: app.Found{First: []string{}}, Extra: app.Found{First: []string{}}, Different: app.Found{First: []string{}}}
 
 	if c.Archived != nil {
@@ -120,19 +121,57 @@ func (r *rebuild) run(ctx context.Context, lock *lock) error {
 
 func (r *rebuild) step(s app.Step) error { return r.Watch(app.Progress{Step: s}) }
 
-// prepare makes empty shadow tables, and a live one that is gone.
+// prepare makes empty shadow tables, and a live one that is gone unless that is to be left as it is.
 func (r *rebuild) prepare(ctx context.Context) error {
 	if err := r.tidy(ctx); err != nil {
 		return err
 	}
 	for _, t := range r.tables {
-		for _, name := range []string{"IF NOT EXISTS " + t.name, t.shadow()} {
-			if _, err := r.DB.ExecContext(ctx, t.create(name, r.DB.Dialect)); err != nil {
-				return err
+		there, err := r.there(ctx, t)
+		if err == nil && !there {
+			if r.gone[t.name] = r.OnlyCompare; !r.OnlyCompare {
+				err = r.beginAnew(ctx, t)
 			}
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := r.DB.ExecContext(ctx, t.create(t.shadow(), r.DB.Dialect)); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// there says whether the live table is.
+func (r *rebuild) there(ctx context.Context, t table) (bool, error) {
+	query := "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = ?"
+	if r.DB.Dialect == sqldb.Postgres {
+		query = "SELECT count(*) > 0 FROM pg_tables WHERE schemaname = current_schema() AND tablename = ?"
+	}
+	var there bool
+	err := r.DB.GetContext(ctx, &there, r.DB.Rebind(query), t.name)
+	return there, err
+}
+
+// beginAnew makes a live table that is gone. It is empty, so nothing may be read from it below the line: the
+// line goes back in the same transaction.
+func (r *rebuild) beginAnew(ctx context.Context, t table) error {
+	return r.DB.InTx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, tx.Rebind("UPDATE read_models SET line = '' WHERE name = ?"), r.name); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, t.create("IF NOT EXISTS "+t.name, r.DB.Dialect))
+		return err
+	})
+}
+
+// serving is what to read a live table from: one that is gone is as one that is empty.
+func (r *rebuild) serving(t table) string {
+	if r.gone[t.name] {
+		return "(SELECT * FROM " + t.shadow() + " WHERE FALSE)"
+	}
+	return t.name
 }
 
 // tidy drops what is not the live model.

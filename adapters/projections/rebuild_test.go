@@ -429,7 +429,7 @@ func (s *shop) exported(t *testing.T) []replay.History {
 	return all
 }
 
-func archive(all []replay.History) func(*projections.Config) {
+func filed(all []replay.History) func(*projections.Config) {
 	return func(c *projections.Config) {
 		c.Archived = func(yield func(replay.History, error) bool) {
 			for _, h := range all {
@@ -454,19 +454,19 @@ func TestAJournalThatIsArchivedIsReadFromItsFile(t *testing.T) {
 		if _, err := s.rebuild(t.Context(), model); !errors.Is(err, analytics.ErrHistory) {
 			t.Errorf("without the file it ends with %v", err)
 		}
-		if report := s.mustRebuild(t, model, archive(all)); !report.Identical || report.Orders != 5 {
+		if report := s.mustRebuild(t, model, filed(all)); !report.Identical || report.Orders != 5 {
 			t.Errorf("with the file it reports %+v", report)
 		}
 		s.right(t, model)
 
 		s.exec(t, "UPDATE sagas SET journal_hash = 'another'")
 		before := s.model(t, model)
-		if _, err := s.rebuild(t.Context(), model, archive(all)); !errors.Is(err, analytics.ErrHistory) {
+		if _, err := s.rebuild(t.Context(), model, filed(all)); !errors.Is(err, analytics.ErrHistory) {
 			t.Errorf("with a file of other histories it ends with %v", err)
 		}
 		torn := slices.Clone(all)
 		torn[0].Entries = torn[0].Entries[1:]
-		if _, err := s.rebuild(t.Context(), model, archive(torn)); !errors.Is(err, analytics.ErrHistory) {
+		if _, err := s.rebuild(t.Context(), model, filed(torn)); !errors.Is(err, analytics.ErrHistory) {
 			t.Errorf("with a file that is damaged it ends with %v", err)
 		}
 		if after := s.model(t, model); after != before {

@@ -35,6 +35,8 @@ func (quiet) Put(context.Context, orderapp.Reply)                       {}
 // other services say, and when a message arrives, is the test's.
 type shop struct {
 	db     *sqldb.DB
+	orders *sqlstore.Orders
+	line   *sqlstore.Analytics // of which the clock is ahead: no order is too young for the line
 	place  *orderapp.PlaceOrder
 	engine *engine.Engine
 	record *analytics.RecordEnd
@@ -44,10 +46,11 @@ type shop struct {
 func newShop(t *testing.T, db *sqldb.DB) *shop {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
+	now := time.Now
 	core := func() *sqlstore.Core {
 		return sqlstore.NewCore(sqlstore.Config{
 			DB: db, Service: "test", Outbox: outbox.NewWriter(db.Dialect, logger), Wake: func() {}, Observer: quiet{},
-			Tracer: noop.NewTracerProvider().Tracer(""), Logger: logger, Now: time.Now,
+			Tracer: noop.NewTracerProvider().Tracer(""), Logger: logger, Now: now,
 		})
 	}
 	s := &shop{db: db}
@@ -56,9 +59,12 @@ func newShop(t *testing.T, db *sqldb.DB) *shop {
 	if err := orders.Seed(t.Context(), []orderapp.Product{{SKU: "SKU-1", Name: "One", Price: 1200, Currency: "LKR"}}); err != nil {
 		t.Fatal(err)
 	}
+	s.orders = orders
 	s.place = orderapp.NewPlaceOrder(orders, sqlstore.NewCatalog(ordering), quiet{}, sqlstore.NewOrderIDs(), time.Now)
 	s.engine = engine.New(sqlstore.NewSagas(core()), engine.Timeouts{Payment: time.Hour, Inventory: time.Hour}, quiet{}, "test", time.Now)
 	s.record = analytics.NewRecordEnd(sqlstore.NewAnalytics(core()))
+	now = func() time.Time { return time.Now().Add(time.Hour) }
+	s.line = sqlstore.NewAnalytics(core())
 	return s
 }
 

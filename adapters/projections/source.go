@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"millrace/adapters/journal"
 	"millrace/adapters/sqldb"
 	app "millrace/app/analytics"
@@ -55,7 +57,7 @@ func (s *source) learn(histories iter.Seq2[replay.History, error]) error {
 			s.damage.Add(fmt.Sprintf("%s, of an archive: %v", h.Saga.OrderID, err))
 			continue
 		}
-		if m != nil {
+		if m != nil && len(h.Entries) > s.elsewhere[h.Saga.OrderID].entries { // it may have moved between two files
 			s.elsewhere[h.Saga.OrderID] = archived{len(h.Entries), h.Entries[len(h.Entries)-1].Hash, m}
 		}
 	}
@@ -103,7 +105,10 @@ func (s *source) missing(ctx context.Context) ([]placed, error) {
 	none := "NOT EXISTS (SELECT 1 FROM " + t.shadow() + " s WHERE " + t.ofOrder() + ")"
 	var rows []placed
 	if s.db.Dialect == sqldb.Postgres {
-		return rows, s.db.Read.SelectContext(ctx, &rows, placedColumns+none)
+		err := snapshot(ctx, s.db, func(ctx context.Context, tx *sqlx.Tx) error {
+			return tx.SelectContext(ctx, &rows, placedColumns+none)
+		})
+		return rows, err
 	}
 	condition, parameter := s.ids(s.open)
 	var last int64
@@ -155,11 +160,7 @@ func (s *source) again(ctx context.Context, orders []placed, take func([]app.End
 // end finds in a history what was told of the order's end; false when it has none. What does not fit is
 // damage.
 func (s *source) end(h replay.History, o placed) (app.Ended, bool) {
-	m, err := told(h)
-	a, known := s.elsewhere[h.Saga.OrderID]
-	if known && len(h.Entries) == 0 && a.entries == h.Saga.Entries && a.hash == h.Saga.Hash {
-		m, err = a.told, nil
-	}
+	m, err := s.told(h)
 	terminal := terminal(o.Status)
 	switch {
 	case err == nil && m == nil && !terminal:
@@ -174,6 +175,27 @@ func (s *source) end(h replay.History, o placed) (app.Ended, bool) {
 		return app.Ended{}, false
 	}
 	return app.EndOf(m, o.CreatedAt), true
+}
+
+// told is told for a history as the database has it, whose journal, or the beginning of it, may lie elsewhere.
+func (s *source) told(h replay.History) (*messages.OrderCompleted, error) {
+	known := s.elsewhere[h.Saga.OrderID]
+	note := h.Saga.Archived
+	if note == nil {
+		if len(h.Entries) == 0 && known.entries == h.Saga.Entries && known.hash == h.Saga.Hash && known.told != nil {
+			return known.told, nil
+		}
+		return told(h)
+	}
+	if len(h.Entries) > 0 || note.Entries != h.Saga.Entries || note.Hash != h.Saga.Hash {
+		if err := replay.Whole(h); err != nil { // what came after it was archived is chained to the note
+			return nil, err
+		}
+	}
+	if known.told != nil && known.entries == note.Entries && known.hash == note.Hash {
+		return known.told, nil
+	}
+	return nil, fmt.Errorf("its journal is in %s: name it with --archive", note.File)
 }
 
 // told gives the first OrderCompleted of a history, nil when there is none.

@@ -8,6 +8,12 @@ import (
 	"millrace/adapters/sqldb"
 )
 
+// openSagas reads sagas that have not ended, by their index.
+func openSagas(d sqldb.Dialect) string {
+	return `SELECT step, count(*) AS open, sum(CASE WHEN entered_at < ` + d.NowPlus("?") + ` THEN 1 ELSE 0 END) AS stuck
+		FROM sagas WHERE NOT ended GROUP BY step`
+}
+
 // OpenSagas counts the sagas that have not ended, by step, and among them those that have stood
 // in their step for longer than stuckAfter.
 func (s *Sagas) OpenSagas(ctx context.Context, stuckAfter time.Duration) (open, stuck map[string]int, err error) {
@@ -17,9 +23,7 @@ func (s *Sagas) OpenSagas(ctx context.Context, stuckAfter time.Duration) (open, 
 		Stuck int    `db:"stuck"`
 	}
 	db := s.core.DB.Read
-	query := `SELECT step, count(*) AS open, sum(CASE WHEN entered_at < ` + s.core.DB.Dialect.NowPlus("?") + ` THEN 1 ELSE 0 END) AS stuck
-		FROM sagas WHERE NOT ended GROUP BY step`
-	if err := db.SelectContext(ctx, &rows, db.Rebind(query), -stuckAfter.Microseconds()); err != nil {
+	if err := db.SelectContext(ctx, &rows, db.Rebind(openSagas(s.core.DB.Dialect)), -stuckAfter.Microseconds()); err != nil {
 		return nil, nil, fmt.Errorf("count sagas: %w", sqldb.Classify(err))
 	}
 	open, stuck = map[string]int{}, map[string]int{}

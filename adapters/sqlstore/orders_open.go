@@ -24,6 +24,8 @@ const (
 	margin     = 10 * time.Second // for clocks that do not agree, and orders that are being committed
 )
 
+const ordersUnderWay = "SELECT created_at FROM orders WHERE ended IS NULL AND created_at >= ? AND NOT undoing LIMIT ?"
+
 // UnderWay counts the orders that have not ended and are not being undone; see app/order.Backlog. It
 // looks at no more than most of them.
 func (s *Orders) UnderWay(ctx context.Context, most int) (int, error) {
@@ -36,8 +38,7 @@ func (s *Orders) UnderWay(ctx context.Context, most int) (int, error) {
 	}
 	var begun []time.Time
 	db := s.core.DB.Read
-	err := db.SelectContext(ctx, &begun, db.Rebind(`SELECT created_at FROM orders
-		WHERE ended IS NULL AND created_at >= ? AND NOT undoing LIMIT ?`), from, most)
+	err := db.SelectContext(ctx, &begun, db.Rebind(ordersUnderWay), from, most)
 	if err != nil {
 		return 0, fmt.Errorf("count orders under way: %w", sqldb.Classify(err))
 	}

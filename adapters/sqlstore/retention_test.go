@@ -53,7 +53,7 @@ func TestPurgesFindOldRowsByIndex(t *testing.T) {
 	adaptertest.EachDatabase(t, "orders", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
 		db := open(t)
 		for _, a := range []aging{inboxRows, idempotencyRows} {
-			plan := planOf(t, db, a.query(db.Dialect))
+			plan := planOf(t, db, a.query(db.Dialect), 0, 1)
 			want := "Index Cond: (" + a.column + " <"
 			if db.Dialect == sqldb.SQLite {
 				want = "INDEX " + a.table + "_" + a.column + " (" + a.column + "<?)"
@@ -65,8 +65,30 @@ func TestPurgesFindOldRowsByIndex(t *testing.T) {
 	})
 }
 
-// planOf is how the database would run a query with a time and a limit.
-func planOf(t *testing.T, db *sqldb.DB, query string) string {
+// What has ended stays in the tables for ever; whoever asks for what is open must not read it.
+func TestWhatIsOpenAndWhatHasEndedIsFoundByIndex(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "orders", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		db := open(t)
+		type args = []any
+		for _, a := range []struct {
+			name, query, index string
+			args               args
+		}{
+			{"stranded sagas", strandedQuery(2), "sagas_open", args{1, 2}},
+			{"open sagas", openSagas(db.Dialect), "sagas_open", args{0}},
+			{"orders under way", ordersUnderWay, "orders_open", args{"2026-01-02T15:04:05Z", 1}},
+			{"a page of failed orders", strings.Replace(ofAll, "{1}", " AND o.ended = ?", 1), "orders_ended", args{"FAILED", 1}},
+		} {
+			if plan := planOf(t, db, a.query, a.args...); !strings.Contains(plan, a.index) {
+				t.Errorf("%s are not found by %s:\n%s", a.name, a.index, plan)
+			}
+		}
+	})
+}
+
+// planOf is how the database would run a query.
+func planOf(t *testing.T, db *sqldb.DB, query string, args ...any) string {
 	t.Helper()
 	explain, columns := "EXPLAIN QUERY PLAN ", 4
 	tx, err := db.BeginTxx(t.Context(), nil)
@@ -80,7 +102,7 @@ func planOf(t *testing.T, db *sqldb.DB, query string) string {
 			t.Fatal(err)
 		}
 	}
-	rows, err := tx.QueryContext(t.Context(), tx.Rebind(explain+query), 0, 1)
+	rows, err := tx.QueryContext(t.Context(), tx.Rebind(explain+query), args...)
 	if err != nil {
 		t.Fatal(err)
 	}

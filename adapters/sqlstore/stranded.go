@@ -9,6 +9,12 @@ import (
 	saga "millrace/sagas/order"
 )
 
+// strandedQuery reads open sagas alone, by their index.
+func strandedQuery(versions int) string {
+	return `SELECT definition, count(*) AS n FROM sagas WHERE NOT ended
+		AND definition NOT IN (?` + strings.Repeat(", ?", versions-1) + ") GROUP BY definition"
+}
+
 // Stranded counts, by version, the sagas that are open and whose definition this build has no code
 // for: under it nobody can go on with them.
 func (s *Sagas) Stranded(ctx context.Context) (map[int]int, error) {
@@ -21,9 +27,7 @@ func (s *Sagas) Stranded(ctx context.Context) (map[int]int, error) {
 		versions = append(versions, v)
 	}
 	db := s.core.DB.Read
-	query := `SELECT definition, count(*) AS n FROM sagas WHERE step NOT IN ('confirmed', 'failed', 'cancelled')
-		AND definition NOT IN (?` + strings.Repeat(", ?", len(versions)-1) + ") GROUP BY definition"
-	if err := db.SelectContext(ctx, &rows, db.Rebind(query), versions...); err != nil {
+	if err := db.SelectContext(ctx, &rows, db.Rebind(strandedQuery(len(versions))), versions...); err != nil {
 		return nil, fmt.Errorf("count sagas without code: %w", sqldb.Classify(err))
 	}
 	found := map[int]int{}

@@ -232,6 +232,21 @@ func (f *fakeSagas) tell(h *audit.History) {
 			Before: []byte("{}"), After: []byte("{}"), Payload: []byte("{}"), Set: []string{"payment"}})
 		h.Saga.State, h.Saga.Status = "awaiting_payment", "PROCESSING"
 		h.Timers = []audit.Timer{{Name: "payment", Entry: 1, Due: at.Add(30 * time.Second)}}
+	case "ord_shelf1", "ord_shelf2", "ord_shelf2again", "ord_shelf99": // inventory's answer is waited for, by version
+		h.Journal = append(h.Journal[:0], audit.Entry{Seq: 1, At: at, Type: "PaymentSucceeded", Outcome: "applied", From: "awaiting_payment", To: "awaiting_inventory",
+			Before: []byte("{}"), After: []byte("{}"), Payload: []byte("{}")})
+		h.Saga.State, h.Saga.Status, h.Inside = "awaiting_inventory", "PAID", []byte(`{"step":"awaiting_inventory","status":"PAID"}`)
+		switch h.Saga.OrderID {
+		case "ord_shelf1":
+			h.Saga.Definition = 1
+		case "ord_shelf99":
+			h.Saga.Definition = 99
+		default:
+			h.Saga.Definition = 2
+		}
+		if h.Saga.OrderID == "ord_shelf2again" {
+			h.Inside = []byte(`{"step":"awaiting_inventory","status":"PAID","waited":1}`)
+		}
 	case "ord_archived":
 		h.Journal, h.Archived = h.Journal[:0], &audit.Archived{Entries: 5, File: "sagas-1.ndjson.gz", At: at}
 	case "ord_growing": // an entry more with every look

@@ -79,7 +79,8 @@ func (p *program) corpusAdd() *cobra.Command {
 		Use:   "add FILE...",
 		Short: "Put bundles into the corpus",
 		Long: `Copy bundles into the corpus and list their checksums. A bundle that this build does not replay as OK is
-refused, for it would fail from the first day on, and so is one whose name is taken by another. Export
+refused, for it would fail from the first day on, and so is one whose name is taken by another. Nothing is
+added, and it ends with 3, while a bundle that is listed is gone or altered: the new list would hide it. Export
 with --redact: what lies in the corpus is read by everybody.
 
 --pick takes of each bundle only those histories that show an edge, an end or a mishap which the corpus
@@ -99,6 +100,12 @@ for the thousands that a run of "make chaos CORPUS=DIR" leaves.`,
 		keep := func(dir, path string) (bool, error) { return true, p.keep(dir, path) }
 		if *pick {
 			keep = p.pick
+		}
+		if err := replay.CheckListed(os.DirFS(*dir)); err != nil {
+			if fault.CodeOf(err) == replay.ErrCorpus.Code {
+				err = WithCode(Damaged, err)
+			}
+			return fmt.Errorf("saga corpus add: %w", err)
 		}
 		added := []string{}
 		for _, path := range args {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,11 +87,23 @@ func chapterOf(e audit.Entry, later []audit.Entry) chapter {
 	return c
 }
 
-// waysOn gives the rows of the saga's table that begin where it is. Where two differ by the saga's reason
-// it is the one that has its reason.
+// waysOn gives the rows of the table of the saga's own version that begin where it is; none of a version that
+// this build does not have. Where two differ by the saga's reason it is the one that has its reason, and where
+// they differ by how often it has waited, the one that is next.
 func waysOn(h audit.History) []way {
 	all := []way{}
-	for _, e := range saga.Table {
+	definition, known := saga.Of(h.Saga.Definition)
+	if !known {
+		return all
+	}
+	var inside saga.State
+	_ = json.Unmarshal(h.Inside, &inside) // one that cannot be read has not waited, for all we know
+	table, waits := definition.Table(), inside.Waited+1 < definition.InventoryWaits
+	for _, e := range table {
+		again := slices.ContainsFunc(table, func(o saga.Edge) bool { return o.From == e.From && o.On == e.On && o.To == e.From })
+		if again && (e.To == e.From) != waits {
+			continue
+		}
 		cancels, cancelled := e.To == saga.Cancelled, h.Saga.Reason == messages.ReasonCancelledByUser
 		if e.From.String() != h.Saga.State || e.From == saga.UndoingPayment && cancels != cancelled {
 			continue

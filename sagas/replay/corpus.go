@@ -95,28 +95,55 @@ func CheckCorpus(dir fs.FS, o Options, report func(bundle string, r Result) erro
 	return sum, nil
 }
 
+// CheckListed fails with ErrCorpus when a bundle that CorpusSums lists is gone or altered, or when bundles lie
+// there and no list does. Those that are not listed yet are let be, and so is a folder that is new.
+func CheckListed(dir fs.FS) error {
+	now, err := SumsOf(dir)
+	if err != nil {
+		return err
+	}
+	listed, err := fs.ReadFile(dir, CorpusSums)
+	if errors.Is(err, fs.ErrNotExist) && len(now) == 0 {
+		return nil
+	}
+	if err != nil {
+		return ErrCorpus.Because(fmt.Errorf("%s cannot be read: %w", CorpusSums, err))
+	}
+	_, err = unlisted(string(listed), string(now))
+	return err
+}
+
 // sameBundles compares what is listed with what lies there.
 func sameBundles(listed, now string) error {
 	if strings.TrimSpace(now) == "" {
 		return ErrCorpus.Because(errors.New("it is empty"))
 	}
-	lies := map[string]string{}
-	for _, line := range strings.Split(strings.TrimSpace(now), "\n") {
-		sum, name, _ := strings.Cut(line, "  ")
-		lies[name] = sum
+	left, err := unlisted(listed, now)
+	if err != nil {
+		return err
 	}
-	for _, line := range strings.Split(strings.TrimSpace(listed), "\n") {
-		sum, name, _ := strings.Cut(line, "  ")
-		switch is, there := lies[name]; {
-		case !there:
-			return ErrCorpus.Because(fmt.Errorf("%s is gone", name))
-		case is != sum:
-			return ErrCorpus.Because(fmt.Errorf("%s was altered", name))
-		}
-		delete(lies, name)
-	}
-	for name := range lies {
+	for name := range left {
 		return ErrCorpus.Because(fmt.Errorf("%s is not listed in %s: add it by `millrace saga corpus add`", name, CorpusSums))
 	}
 	return nil
+}
+
+// unlisted gives what lies there and is not listed, once what is listed lies there as it was.
+func unlisted(listed, now string) (map[string]string, error) {
+	lies := map[string]string{}
+	for line := range strings.Lines(now) {
+		sum, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		lies[name] = sum
+	}
+	for line := range strings.Lines(strings.TrimSpace(listed)) {
+		sum, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		switch is, there := lies[name]; {
+		case !there:
+			return nil, ErrCorpus.Because(fmt.Errorf("%s is gone", name))
+		case is != sum:
+			return nil, ErrCorpus.Because(fmt.Errorf("%s was altered", name))
+		}
+		delete(lies, name)
+	}
+	return lies, nil
 }

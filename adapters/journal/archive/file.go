@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"millrace/adapters/sqldb"
 	"millrace/app/audit"
@@ -27,12 +26,12 @@ var everySaga = audit.Query{}
 
 // write makes a file of histories, which is there under its name only when all of it is on the disk.
 // It gives the name, which is the time and the first order.
-func write(dir string, now time.Time, all []replay.History) (string, error) {
+func (r *Retention) write(all []replay.History) (string, error) {
 	entries := 0
 	for _, h := range all {
 		entries += len(h.Entries)
 	}
-	file, err := os.CreateTemp(dir, prefix+"*"+unfinished)
+	file, err := os.CreateTemp(r.Dir, prefix+"*"+unfinished)
 	if err != nil {
 		return "", err
 	}
@@ -53,15 +52,15 @@ func write(dir string, now time.Time, all []replay.History) (string, error) {
 	if err := errors.Join(bundle.Close(), packed.Close(), file.Chmod(0o640), file.Sync()); err != nil {
 		return "", fmt.Errorf("write the archive: %w", err)
 	}
-	name := prefix + now.UTC().Format("20060102T150405.000000Z") + "-" + all[0].Saga.OrderID + suffix
-	to := filepath.Join(dir, name)
+	name := prefix + r.Now().UTC().Format("20060102T150405.000000Z") + "-" + all[0].Saga.OrderID + suffix
+	to := filepath.Join(r.Dir, name)
 	if _, err := os.Stat(to); !errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("write the archive: %s is there already", to)
 	}
 	if err := os.Rename(file.Name(), to); err != nil {
 		return "", fmt.Errorf("write the archive: %w", err)
 	}
-	return name, syncDir(dir)
+	return name, r.sync(r.Dir)
 }
 
 // syncDir brings the names in a folder to the disk.
@@ -74,8 +73,12 @@ func syncDir(dir string) error {
 }
 
 // finishEarlier deletes from the database what a run that was killed has put into a file, and files that
-// it did not come to the end of. A file that no saga is noted in, because all have moved since, stays.
+// it did not come to the end of. A file that no saga is noted in, because all have moved since, stays. That
+// run may have died before the file's name was on the disk: names are brought there first.
 func (r *Retention) finishEarlier(ctx context.Context, done *Done) error {
+	if err := r.sync(r.Dir); err != nil {
+		return fmt.Errorf("keep what lies in %s: %w", r.Dir, err)
+	}
 	lies, err := os.ReadDir(r.Dir)
 	if err != nil {
 		return err

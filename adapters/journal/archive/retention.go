@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -38,7 +39,8 @@ type Config struct {
 type Retention struct {
 	Config
 	reader *journal.Journal
-	looked bool // what an earlier run has left is done
+	sync   func(dir string) error // brings the names in a folder to the disk
+	looked bool                   // what an earlier run has left is done
 }
 
 // Done is what a run has archived. Sagas and entries are counted when they are deleted, damaged journals
@@ -56,7 +58,11 @@ func New(c Config) (*Retention, error) {
 	}
 	_ = probe.Close()
 	_ = os.Remove(probe.Name()) // or a run beside us does
-	return &Retention{Config: c, reader: journal.New(c.DB, 0, c.Now)}, nil
+	// The folder's own name must not be lost either. One in a folder that we may not read is not of our making.
+	if err := syncDir(filepath.Dir(filepath.Clean(c.Dir))); err != nil && !errors.Is(err, os.ErrPermission) {
+		return nil, fmt.Errorf("JOURNAL_ARCHIVE: %w", err)
+	}
+	return &Retention{Config: c, reader: journal.New(c.DB, 0, c.Now), sync: syncDir}, nil
 }
 
 // Run archives every journal whose saga ended, and was last reached by anything, longer ago than Age;
@@ -148,7 +154,7 @@ func (r *Retention) archive(ctx context.Context, due []place, done *Done) (damag
 	if err != nil || len(all) == 0 {
 		return damaged, err
 	}
-	name, err := write(r.Dir, r.Now(), all)
+	name, err := r.write(all)
 	if err != nil {
 		return damaged, err
 	}

@@ -3,6 +3,7 @@
 -- journal, with the hash of the last of them, lie in a file of that name, whole and on the disk. It can
 -- only be written for a saga that has ended and has written exactly that, and it is never changed: what
 -- reaches the saga later stays in saga_journal, chained to the hash that stands here.
+SET LOCAL statement_timeout = 0; -- a large table takes longer than a session's statement may
 CREATE TABLE saga_archives (
     order_id    TEXT        NOT NULL PRIMARY KEY,
     entries     INTEGER     NOT NULL CHECK (entries > 0),

@@ -3,6 +3,7 @@
 -- changed and the page has room for it (a HOT update). A saga changes its order and its own row three
 -- times; status and step were indexed, so each change was written four times. What is indexed now changes
 -- once, at the end.
+SET LOCAL statement_timeout = 0; -- a large table takes longer than a session's statement may
 ALTER TABLE orders SET (fillfactor = 50);
 ALTER TABLE orders ADD COLUMN ended TEXT GENERATED ALWAYS AS
     (CASE WHEN status IN ('CONFIRMED', 'FAILED', 'CANCELLED') THEN status END) STORED;
@@ -19,6 +20,7 @@ CREATE INDEX sagas_open ON sagas (order_id) WHERE NOT ended;
 DROP INDEX order_items_order_id;
 
 -- +goose Down
+SET LOCAL statement_timeout = 0;
 CREATE INDEX order_items_order_id ON order_items (order_id);
 ALTER TABLE sagas DROP COLUMN ended; -- and its index
 CREATE INDEX sagas_open ON sagas (step, entered_at) WHERE step NOT IN ('confirmed', 'failed', 'cancelled');
