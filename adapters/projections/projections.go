@@ -33,7 +33,8 @@ type Config struct {
 	// Archived are histories whose journals may not be in the database any more; nil for none. One counts where
 	// the database knows its last hash.
 	Archived iter.Seq2[replay.History, error]
-	// OnlyCompare leaves the live model as it is.
+	// OnlyCompare leaves the live model as it is, and one that is gone away. Lists are not read from it any more
+	// where it lacks orders.
 	OnlyCompare bool
 }
 

@@ -140,8 +140,8 @@ func (p *program) projectionRebuild() *cobra.Command {
 		Short: "Make a read model anew from the journal, while the old one serves",
 		Long: `Fill a shadow of the read model from the journal of the sagas, catch up with what ends meanwhile, compare the
 checksums of the two, and exchange them in one transaction. However it ends, a whole model serves; start it again
-and it begins anew. Journals that were archived are named with --archive. No message is handled or sent again. It works beside running services, and in
-PostgreSQL it needs the rights of "millrace migrate".
+and it begins anew. Once journals were archived, all their files have to be named with --archive. No message is
+handled or sent again. It works beside running services, and in PostgreSQL it needs the rights of "millrace migrate".
 
 Exit codes: 0 done, whether the old model was right or not; with --check 2 when it was not; 3 when the
 journal is damaged or incomplete, and the old model stays; 5 when the model is being rebuilt already.`,
@@ -155,7 +155,7 @@ journal is damaged or incomplete, and the old model stays; 5 when the model is b
 		},
 	}
 	where := p.whereFlag(c)
-	check := c.Flags().Bool("check", false, "compare only; what serves stays")
+	check := c.Flags().Bool("check", false, "compare only; what serves stays, and lists leave aside what it lacks")
 	archives := c.Flags().StringArray("archive", nil, "bundle with journals that are not in the database any more; may be repeated")
 	patience := c.Flags().Duration("patience", 10*time.Second, "how long a difference is looked at again before it counts: the live model is a little behind")
 	c.RunE = func(c *cobra.Command, args []string) error {
