@@ -139,7 +139,8 @@ func (p *program) sagaApply() *cobra.Command {
 		Short: "Do what a plan says, and wait until it has taken effect",
 		Long: `Apply a plan of "saga plan" (a file, or - for stdin): an act a transaction, each with a line in the saga's
 journal and in the audit. Each saga is reported: VERIFIED (it has left the step; or, where the act
-undoes the order, the order has ended), FAILED_AGAIN (a dead letter of the order has come since),
+undoes the order, the order has ended), FAILED_AGAIN (a dead letter of the order has come since, or its
+time-out has undone an order that was redriven),
 SKIPPED (it has changed since the plan, or another apply has it in hand; nothing was done) or TIMED_OUT
 (done, and not heard of within --timeout of its act). Apply the same plan again to go on, after a crash
 too: nothing is done twice.

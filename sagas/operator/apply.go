@@ -198,9 +198,13 @@ func (a *application) see(ctx context.Context) error {
 		return err
 	}
 	for _, i := range begun {
-		outcome, detail := i.outcome(a.plan.Action, now[i.OrderID])
+		outcome, detail, still := "", "", "done, and its saga is not to be found"
+		if p, ok := now[i.OrderID]; ok {
+			outcome, detail = i.outcome(a.plan.Action, p)
+			still = fmt.Sprintf("done, and it still is %s", p.State.Step)
+		}
 		if outcome == "" && !a.desk.now().Before(i.deadline) {
-			outcome, detail = plan.TimedOut, fmt.Sprintf("done, and it still is %s", now[i.OrderID].State.Step)
+			outcome, detail = plan.TimedOut, still
 		}
 		if outcome == "" {
 			continue
@@ -214,14 +218,19 @@ func (a *application) see(ctx context.Context) error {
 
 // outcome says what became of an act; "" while it is not known. An act has taken effect when the saga
 // has left the step that it stood in; one that undoes an order, when the order has ended; a migration,
-// when it was written.
+// when it was written; a time-out that was set anew or fired, when the step was entered anew. A saga that
+// only waits once more has not left its step, and one that a time-out has undone meanwhile got no answer.
 func (i *doing) outcome(act saga.Act, p Progress) (outcome, detail string) {
-	left := p.State.Step != i.State || p.State.Entry != i.Entry
+	left := p.State.Step != i.State
 	switch {
 	case act == saga.ToVersion:
 		left = p.Version > i.Version
 	case act == saga.Compensate, undoing(i.To) && !undoing(i.State):
 		left = p.State.Step.Terminal()
+	case act == saga.Resume, act == saga.FireTimer:
+		left = left || p.State.Entry != i.Entry
+	case act == saga.Redrive && !undoing(i.State) && timedOut(p.State):
+		return plan.FailedAgain, fmt.Sprintf("it was undone meanwhile for %s: it is %s", p.State.Reason, p.State.Step)
 	}
 	if left {
 		return plan.Verified, "it is " + p.State.Step.String()
@@ -232,6 +241,12 @@ func (i *doing) outcome(act saga.Act, p Progress) (outcome, detail string) {
 		}
 	}
 	return "", ""
+}
+
+// timedOut says whether a saga undoes its order, or has, because nobody answered in time.
+func timedOut(s saga.State) bool {
+	late := s.Reason == messages.ReasonPaymentTimeout || s.Reason == messages.ReasonInventoryTimeout
+	return late && (undoing(s.Step) || s.Step == saga.Failed)
 }
 
 // end tells what became of an item, and has what was done noted.

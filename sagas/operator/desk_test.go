@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"millrace/app/messages"
 	"millrace/domain/fault"
 	"millrace/domain/plan"
 	"millrace/sagas/engine"
@@ -33,7 +34,7 @@ type standing struct {
 	operator.Standing
 
 	acted time.Time
-	ill   string // "dead" for a dead letter, "deaf" for nothing at all
+	ill   string // "dead" for a dead letter, "deaf" for nothing at all, "late" and "undone" for a time-out, "lost"
 }
 
 func newYard(n int) *yard {
@@ -65,6 +66,9 @@ func (y *yard) Progress(_ context.Context, ids []string) (map[string]operator.Pr
 	all := map[string]operator.Progress{}
 	for _, id := range ids {
 		s := y.sagas[id]
+		if s.ill == "lost" {
+			continue
+		}
 		p := operator.Progress{Version: s.Version, State: s.State}
 		if s.ill == "dead" {
 			p.Dead = []operator.Dead{{At: time.Now(), Handler: "reserve_stock", Reason: "bad_data"}}
@@ -107,8 +111,14 @@ func (y *yard) Note(_ context.Context, actID string, r plan.Result) error {
 // goOn takes one step of the services.
 func (y *yard) goOn() {
 	for _, s := range y.sagas {
-		if !s.acted.IsZero() && s.ill == "" {
+		switch {
+		case s.acted.IsZero():
+		case s.ill == "":
 			s.State.Step, s.State.Entry = saga.Confirmed, 3
+		case s.ill == "late": // its time-out comes, and is let pass
+			s.State.Entry, s.State.Waited = 3, 1
+		case s.ill == "undone":
+			s.State.Step, s.State.Entry, s.State.Reason = saga.UndoingInventory, 3, messages.ReasonInventoryTimeout
 		}
 	}
 }
@@ -174,6 +184,30 @@ func TestEveryItemIsToldOfAsWhatBecameOfIt(t *testing.T) {
 		if len(y.begun) != 119 {
 			t.Errorf("119 acts were done %d times", len(y.begun))
 		}
+	})
+}
+
+func TestARedrivenSagaThatOnlyWaitsOnceMoreIsNotVerified(t *testing.T) {
+	t.Parallel()
+	each(t, 2, func(t *testing.T, y *yard) {
+		y.sagas["ord_1"].ill = "late"
+		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{}), "1 verified, 0 failed again, 0 skipped, 1 timed out")
+	})
+}
+
+func TestARedrivenSagaThatItsTimeOutUndoesHasFailedAgain(t *testing.T) {
+	t.Parallel()
+	each(t, 2, func(t *testing.T, y *yard) {
+		y.sagas["ord_1"].ill = "undone"
+		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{}), "1 verified, 1 failed again, 0 skipped, 0 timed out")
+	})
+}
+
+func TestASagaThatIsNotFoundIsNotVerified(t *testing.T) {
+	t.Parallel()
+	each(t, 2, func(t *testing.T, y *yard) {
+		y.sagas["ord_1"].ill = "lost"
+		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{}), "1 verified, 0 failed again, 0 skipped, 1 timed out")
 	})
 }
 
