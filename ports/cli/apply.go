@@ -42,6 +42,9 @@ func (a *applyFlags) read(c *cobra.Command) (by plan.Act, pace plan.Pace, err er
 	if a.canary < 0 {
 		return by, pace, fmt.Errorf("%s: --canary must not be negative", verb)
 	}
+	if a.timeout <= 0 {
+		return by, pace, fmt.Errorf("%s: --timeout must be above 0, such as 30s", verb)
+	}
 	rate, wrongRate := plan.ParseRate(a.rate)
 	share, wrongShare := plan.ParseShare(a.stopAt)
 	if err := errors.Join(wrongRate, wrongShare); err != nil {

@@ -83,6 +83,9 @@ A saga for which the action would lose something, or has no meaning, is listed a
 		version := 0
 		if act == saga.ToVersion {
 			version = *to
+			if _, has := saga.Of(version); !has {
+				return WithCode(NoCode, fmt.Errorf("saga plan migrate: this build has no version %d of the definition: give --to one from 1 to %d", version, saga.Version))
+			}
 		} else if c.Flags().Changed("to") {
 			return fmt.Errorf("saga plan %s: --to is for migrate", act)
 		}
@@ -122,7 +125,12 @@ func (p *program) explain(made operator.Plan) {
 	if len(made.Refused) > 0 {
 		fmt.Fprintf(p.Stderr, "%d sagas are not to be acted on; the first: %s: %s\n", len(made.Refused), made.Refused[0].OrderID, made.Refused[0].Why)
 	}
-	if len(made.Items) == 0 {
+	switch {
+	case len(made.Items) > 0:
+	case len(made.Refused) > 0:
+		fmt.Fprintf(p.Stderr, "nothing to do: all %d are refused\n", len(made.Refused))
+		return
+	default:
 		fmt.Fprintln(p.Stderr, "nothing to do: no open saga fits")
 		return
 	}
