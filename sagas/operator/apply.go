@@ -52,12 +52,12 @@ func (d *Desk) Apply(ctx context.Context, p Plan, r Request, tell func(plan.Resu
 		err := a.turn(ctx)
 		switch {
 		case err != nil && (fault.KindOf(err) != fault.Unavailable || d.now().Sub(a.heard) >= r.Timeout): // what is only busy or away may come back
-			return a.sum, err
+			return a.partial(), err
 		case len(a.left) == 0:
 			return a.sum, nil
 		}
 		if err := d.pause(ctx, look); err != nil {
-			return a.sum, err
+			return a.partial(), err
 		}
 	}
 }
@@ -94,6 +94,12 @@ type application struct {
 	left    []*doing  // items that have not ended
 	known   bool      // what earlier runs have done
 	heard   time.Time // when the stores last answered
+}
+
+// partial is the sum of a run that was broken off.
+func (a *application) partial() plan.Sum {
+	a.sum.OK = false
+	return a.sum
 }
 
 // doing is an item on its way.
@@ -166,20 +172,23 @@ func (a *application) begin(ctx context.Context, i *doing) error {
 	case err == nil:
 		a.took(i, at, false)
 		return nil
-	case errors.Is(err, engine.ErrMoved):
-		before, unknown := a.desk.store.Begun(ctx, a.plan.SHA256) // by another run of this plan, beside this one
-		if unknown != nil {
-			return unknown
-		}
-		if at, ok := before[i.OrderID]; ok {
-			a.took(i, at, true)
-			return nil
-		}
-		return a.end(ctx, i, plan.Skipped, "it has changed since the plan was made: "+because(err))
-	case errors.Is(err, engine.ErrDefinition), fault.KindOf(err) == fault.Conflict, fault.KindOf(err) == fault.NotFound, fault.KindOf(err) == fault.Invalid:
-		return a.end(ctx, i, plan.Skipped, because(err))
+	case fault.KindOf(err) == fault.Unavailable, errors.Is(err, context.Canceled), ctx.Err() != nil:
+		return err
 	}
-	return err
+	// What is wrong with one saga keeps no other from its act. It may have been done all the same: by another
+	// run of this plan, beside this one, or by this one, which did not hear of it.
+	before, unknown := a.desk.store.Begun(ctx, a.plan.SHA256)
+	if unknown != nil {
+		return unknown
+	}
+	if at, ok := before[i.OrderID]; ok {
+		a.took(i, at, true)
+		return nil
+	}
+	if errors.Is(err, engine.ErrMoved) {
+		return a.end(ctx, i, plan.Skipped, "it has changed since the plan was made: "+because(err))
+	}
+	return a.end(ctx, i, plan.Skipped, because(err))
 }
 
 // see looks where everything is that was begun.

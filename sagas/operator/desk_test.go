@@ -81,6 +81,8 @@ func (y *yard) Progress(_ context.Context, ids []string) (map[string]operator.Pr
 func (y *yard) Operate(_ context.Context, o engine.Order) error {
 	s := y.sagas[o.OrderID]
 	switch {
+	case s.ill == "broken":
+		return errors.New("its state cannot be read")
 	case y.failure != nil && (y.mended.IsZero() || time.Now().Before(y.mended)):
 		return y.failure
 	case s.Version != o.Version:
@@ -211,6 +213,14 @@ func TestASagaThatIsNotFoundIsNotVerified(t *testing.T) {
 	})
 }
 
+func TestASagaThatCannotBeActedOnKeepsNoOtherFromItsAct(t *testing.T) {
+	t.Parallel()
+	each(t, 3, func(t *testing.T, y *yard) {
+		y.sagas["ord_0"].ill = "broken"
+		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{}), "2 verified, 0 failed again, 1 skipped, 0 timed out")
+	})
+}
+
 func TestACanaryThatFailsStopsTheRest(t *testing.T) {
 	t.Parallel()
 	each(t, 20, func(t *testing.T, y *yard) {
@@ -243,7 +253,7 @@ func TestAnotherRunOfTheSamePlanDoublesNothing(t *testing.T) {
 	each(t, 10, func(t *testing.T, y *yard) {
 		p := y.plan(t, saga.Redrive)
 		first := y.desk()
-		y.failure = errors.New("the process was killed")
+		y.failure = fmt.Errorf("the process was killed: %w", context.Canceled)
 		if _, err := first.Apply(t.Context(), p, request(p), func(plan.Result) {}); !errors.Is(err, y.failure) {
 			t.Fatalf("it ended with %v", err)
 		}
