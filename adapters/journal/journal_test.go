@@ -57,6 +57,9 @@ func TestAJournalGivesWhatAQueryChoosesAndReplayFindsItWhole(t *testing.T) {
 		if got := ids(t, j, audit.Query{Reason: "payment_declined"}); !slices.Equal(got, []string{"ord_declined", "ord_paymentaftertheend"}) {
 			t.Errorf("declined are %v", got)
 		}
+		if got := ids(t, j, audit.Query{Orders: []string{"ord_open", "ord_declined"}}); !slices.Equal(got, []string{"ord_declined", "ord_open"}) {
+			t.Errorf("two orders by name: %v", got)
+		}
 		if got := ids(t, j, audit.Query{}, "ord_open", "ord_declined", "ord_open"); !slices.Equal(got, []string{"ord_declined", "ord_open"}) {
 			t.Errorf("named are %v", got)
 		}

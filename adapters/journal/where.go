@@ -23,6 +23,11 @@ func Where(q audit.Query, now time.Time, stuckAfter time.Duration) (string, []an
 		}
 	}
 	const entered = "coalesce(s.entered_at, o.created_at)"
+	ids := make([]any, len(q.Orders))
+	for i, id := range q.Orders {
+		ids[i] = id
+	}
+	must(len(ids) > 0, "o.id IN (?"+strings.Repeat(", ?", max(0, len(ids)-1))+")", ids...)
 	must(q.Status != "", "o.status = ?", q.Status)
 	must(q.State != "", "coalesce(s.step, 'new') = ?", q.State)
 	must(q.Reason != "", "o.reason = ?", q.Reason)

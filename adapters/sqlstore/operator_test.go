@@ -35,7 +35,7 @@ type floor struct {
 	orderID string
 }
 
-var errKilled = errors.New("the process was killed")
+var errKilled = fmt.Errorf("the process was killed: %w", context.Canceled)
 
 // Operate lets the operator die behind an act that was committed.
 func (f *floor) Operate(ctx context.Context, o engine.Order) error {

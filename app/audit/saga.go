@@ -7,6 +7,7 @@ import (
 
 // Query chooses sagas. Zero values do not restrict; all that is given must hold.
 type Query struct {
+	Orders  []string  // one of these orders
 	Status  string    // of the order, such as CONFIRMED
 	State   string    // step of the saga, such as awaiting_payment
 	Reason  string    // such as out_of_stock

@@ -42,6 +42,9 @@ func (a *applyFlags) read(c *cobra.Command) (by plan.Act, pace plan.Pace, err er
 	if a.canary < 0 {
 		return by, pace, fmt.Errorf("%s: --canary must not be negative", verb)
 	}
+	if a.timeout <= 0 {
+		return by, pace, fmt.Errorf("%s: --timeout must be above 0, such as 30s", verb)
+	}
 	rate, wrongRate := plan.ParseRate(a.rate)
 	share, wrongShare := plan.ParseShare(a.stopAt)
 	if err := errors.Join(wrongRate, wrongShare); err != nil {
@@ -80,13 +83,22 @@ func (p *program) applied(c *cobra.Command, sum plan.Sum, sha string, err error)
 		return WithCode(Refused, fmt.Errorf("%s: nothing was done: %w: read it, then give --confirm %s", verb, err, sha))
 	case errors.Is(err, plan.ErrAltered):
 		return WithCode(Refused, fmt.Errorf("%s: nothing was done: %w", verb, err))
-	case err != nil:
-		return fmt.Errorf("%s: %w: apply the plan again to go on", verb, err)
 	}
+	broken := err
+	if broken != nil {
+		broken, sum.OK = fmt.Errorf("%s: %w: apply the plan again to go on", verb, err), false
+		if len(sum.Items) == 0 {
+			return broken
+		}
+	}
+	err = nil
 	if p.json {
 		err = writeJSON(p.Stdout, sum)
 	}
 	fmt.Fprintf(p.Stderr, "%d verified, %d failed again, %d skipped, %d timed out\n", sum.Verified, sum.FailedAgain, sum.Skipped, sum.TimedOut)
+	if broken != nil {
+		return errors.Join(err, broken)
+	}
 	if sum.TimedOut > 0 {
 		fmt.Fprintln(p.Stderr, "what has timed out may need its service running: apply the plan again to see what became of it")
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // queryWords is what a query is made of, for help texts and errors.
-const queryWords = "status, state, reason, user, sku, version, since, until, older, stuck"
+const queryWords = "order, status, state, reason, user, sku, version, since, until, older, stuck"
 
 // parseQuery reads words of key=value that must all hold; no words choose every saga. Times are
 // RFC 3339, or an age such as 15m.
@@ -38,6 +38,13 @@ func parseQuery(words []string, now time.Time) (audit.Query, error) {
 func restrict(q *audit.Query, key, value string, now time.Time) error {
 	var err error
 	switch key {
+	case "order":
+		q.Orders = strings.Split(value, ",")
+		for _, id := range q.Orders {
+			if _, bad := order.ParseID(id); bad != nil {
+				err = fmt.Errorf("query: order=%s: it is the id of an order, or several with commas between them", value)
+			}
+		}
 	case "status":
 		q.Status = strings.ToUpper(value)
 		if _, bad := order.ParseStatus(q.Status); bad != nil {

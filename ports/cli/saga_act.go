@@ -83,6 +83,9 @@ A saga for which the action would lose something, or has no meaning, is listed a
 		version := 0
 		if act == saga.ToVersion {
 			version = *to
+			if _, has := saga.Of(version); !has {
+				return WithCode(NoCode, fmt.Errorf("saga plan migrate: this build has no version %d of the definition: give --to one from 1 to %d", version, saga.Version))
+			}
 		} else if c.Flags().Changed("to") {
 			return fmt.Errorf("saga plan %s: --to is for migrate", act)
 		}
@@ -122,7 +125,12 @@ func (p *program) explain(made operator.Plan) {
 	if len(made.Refused) > 0 {
 		fmt.Fprintf(p.Stderr, "%d sagas are not to be acted on; the first: %s: %s\n", len(made.Refused), made.Refused[0].OrderID, made.Refused[0].Why)
 	}
-	if len(made.Items) == 0 {
+	switch {
+	case len(made.Items) > 0:
+	case len(made.Refused) > 0:
+		fmt.Fprintf(p.Stderr, "nothing to do: all %d are refused\n", len(made.Refused))
+		return
+	default:
 		fmt.Fprintln(p.Stderr, "nothing to do: no open saga fits")
 		return
 	}
@@ -139,7 +147,8 @@ func (p *program) sagaApply() *cobra.Command {
 		Short: "Do what a plan says, and wait until it has taken effect",
 		Long: `Apply a plan of "saga plan" (a file, or - for stdin): an act a transaction, each with a line in the saga's
 journal and in the audit. Each saga is reported: VERIFIED (it has left the step; or, where the act
-undoes the order, the order has ended), FAILED_AGAIN (a dead letter of the order has come since),
+undoes the order, the order has ended), FAILED_AGAIN (a dead letter of the order has come since, or its
+time-out has undone an order that was redriven),
 SKIPPED (it has changed since the plan, or another apply has it in hand; nothing was done) or TIMED_OUT
 (done, and not heard of within --timeout of its act). Apply the same plan again to go on, after a crash
 too: nothing is done twice.

@@ -52,12 +52,12 @@ func (d *Desk) Apply(ctx context.Context, p Plan, r Request, tell func(plan.Resu
 		err := a.turn(ctx)
 		switch {
 		case err != nil && (fault.KindOf(err) != fault.Unavailable || d.now().Sub(a.heard) >= r.Timeout): // what is only busy or away may come back
-			return a.sum, err
+			return a.partial(), err
 		case len(a.left) == 0:
 			return a.sum, nil
 		}
 		if err := d.pause(ctx, look); err != nil {
-			return a.sum, err
+			return a.partial(), err
 		}
 	}
 }
@@ -94,6 +94,12 @@ type application struct {
 	left    []*doing  // items that have not ended
 	known   bool      // what earlier runs have done
 	heard   time.Time // when the stores last answered
+}
+
+// partial is the sum of a run that was broken off.
+func (a *application) partial() plan.Sum {
+	a.sum.OK = false
+	return a.sum
 }
 
 // doing is an item on its way.
@@ -166,20 +172,23 @@ func (a *application) begin(ctx context.Context, i *doing) error {
 	case err == nil:
 		a.took(i, at, false)
 		return nil
-	case errors.Is(err, engine.ErrMoved):
-		before, unknown := a.desk.store.Begun(ctx, a.plan.SHA256) // by another run of this plan, beside this one
-		if unknown != nil {
-			return unknown
-		}
-		if at, ok := before[i.OrderID]; ok {
-			a.took(i, at, true)
-			return nil
-		}
-		return a.end(ctx, i, plan.Skipped, "it has changed since the plan was made: "+because(err))
-	case errors.Is(err, engine.ErrDefinition), fault.KindOf(err) == fault.Conflict, fault.KindOf(err) == fault.NotFound, fault.KindOf(err) == fault.Invalid:
-		return a.end(ctx, i, plan.Skipped, because(err))
+	case fault.KindOf(err) == fault.Unavailable, errors.Is(err, context.Canceled), ctx.Err() != nil:
+		return err
 	}
-	return err
+	// What is wrong with one saga keeps no other from its act. It may have been done all the same: by another
+	// run of this plan, beside this one, or by this one, which did not hear of it.
+	before, unknown := a.desk.store.Begun(ctx, a.plan.SHA256)
+	if unknown != nil {
+		return unknown
+	}
+	if at, ok := before[i.OrderID]; ok {
+		a.took(i, at, true)
+		return nil
+	}
+	if errors.Is(err, engine.ErrMoved) {
+		return a.end(ctx, i, plan.Skipped, "it has changed since the plan was made: "+because(err))
+	}
+	return a.end(ctx, i, plan.Skipped, because(err))
 }
 
 // see looks where everything is that was begun.
@@ -198,9 +207,13 @@ func (a *application) see(ctx context.Context) error {
 		return err
 	}
 	for _, i := range begun {
-		outcome, detail := i.outcome(a.plan.Action, now[i.OrderID])
+		outcome, detail, still := "", "", "done, and its saga is not to be found"
+		if p, ok := now[i.OrderID]; ok {
+			outcome, detail = i.outcome(a.plan.Action, p)
+			still = fmt.Sprintf("done, and it still is %s", p.State.Step)
+		}
 		if outcome == "" && !a.desk.now().Before(i.deadline) {
-			outcome, detail = plan.TimedOut, fmt.Sprintf("done, and it still is %s", now[i.OrderID].State.Step)
+			outcome, detail = plan.TimedOut, still
 		}
 		if outcome == "" {
 			continue
@@ -214,14 +227,19 @@ func (a *application) see(ctx context.Context) error {
 
 // outcome says what became of an act; "" while it is not known. An act has taken effect when the saga
 // has left the step that it stood in; one that undoes an order, when the order has ended; a migration,
-// when it was written.
+// when it was written; a time-out that was set anew or fired, when the step was entered anew. A saga that
+// only waits once more has not left its step, and one that a time-out has undone meanwhile got no answer.
 func (i *doing) outcome(act saga.Act, p Progress) (outcome, detail string) {
-	left := p.State.Step != i.State || p.State.Entry != i.Entry
+	left := p.State.Step != i.State
 	switch {
 	case act == saga.ToVersion:
 		left = p.Version > i.Version
 	case act == saga.Compensate, undoing(i.To) && !undoing(i.State):
 		left = p.State.Step.Terminal()
+	case act == saga.Resume, act == saga.FireTimer:
+		left = left || p.State.Entry != i.Entry
+	case act == saga.Redrive && !undoing(i.State) && timedOut(p.State):
+		return plan.FailedAgain, fmt.Sprintf("it was undone meanwhile for %s: it is %s", p.State.Reason, p.State.Step)
 	}
 	if left {
 		return plan.Verified, "it is " + p.State.Step.String()
@@ -232,6 +250,12 @@ func (i *doing) outcome(act saga.Act, p Progress) (outcome, detail string) {
 		}
 	}
 	return "", ""
+}
+
+// timedOut says whether a saga undoes its order, or has, because nobody answered in time.
+func timedOut(s saga.State) bool {
+	late := s.Reason == messages.ReasonPaymentTimeout || s.Reason == messages.ReasonInventoryTimeout
+	return late && (undoing(s.Step) || s.Step == saga.Failed)
 }
 
 // end tells what became of an item, and has what was done noted.

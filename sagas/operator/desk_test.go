@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"millrace/app/messages"
 	"millrace/domain/fault"
 	"millrace/domain/plan"
 	"millrace/sagas/engine"
@@ -33,7 +34,7 @@ type standing struct {
 	operator.Standing
 
 	acted time.Time
-	ill   string // "dead" for a dead letter, "deaf" for nothing at all
+	ill   string // "dead" for a dead letter, "deaf" for nothing at all, "late" and "undone" for a time-out, "lost"
 }
 
 func newYard(n int) *yard {
@@ -65,6 +66,9 @@ func (y *yard) Progress(_ context.Context, ids []string) (map[string]operator.Pr
 	all := map[string]operator.Progress{}
 	for _, id := range ids {
 		s := y.sagas[id]
+		if s.ill == "lost" {
+			continue
+		}
 		p := operator.Progress{Version: s.Version, State: s.State}
 		if s.ill == "dead" {
 			p.Dead = []operator.Dead{{At: time.Now(), Handler: "reserve_stock", Reason: "bad_data"}}
@@ -77,6 +81,8 @@ func (y *yard) Progress(_ context.Context, ids []string) (map[string]operator.Pr
 func (y *yard) Operate(_ context.Context, o engine.Order) error {
 	s := y.sagas[o.OrderID]
 	switch {
+	case s.ill == "broken":
+		return errors.New("its state cannot be read")
 	case y.failure != nil && (y.mended.IsZero() || time.Now().Before(y.mended)):
 		return y.failure
 	case s.Version != o.Version:
@@ -107,8 +113,14 @@ func (y *yard) Note(_ context.Context, actID string, r plan.Result) error {
 // goOn takes one step of the services.
 func (y *yard) goOn() {
 	for _, s := range y.sagas {
-		if !s.acted.IsZero() && s.ill == "" {
+		switch {
+		case s.acted.IsZero():
+		case s.ill == "":
 			s.State.Step, s.State.Entry = saga.Confirmed, 3
+		case s.ill == "late": // its time-out comes, and is let pass
+			s.State.Entry, s.State.Waited = 3, 1
+		case s.ill == "undone":
+			s.State.Step, s.State.Entry, s.State.Reason = saga.UndoingInventory, 3, messages.ReasonInventoryTimeout
 		}
 	}
 }
@@ -177,6 +189,38 @@ func TestEveryItemIsToldOfAsWhatBecameOfIt(t *testing.T) {
 	})
 }
 
+func TestARedrivenSagaThatOnlyWaitsOnceMoreIsNotVerified(t *testing.T) {
+	t.Parallel()
+	each(t, 2, func(t *testing.T, y *yard) {
+		y.sagas["ord_1"].ill = "late"
+		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{}), "1 verified, 0 failed again, 0 skipped, 1 timed out")
+	})
+}
+
+func TestARedrivenSagaThatItsTimeOutUndoesHasFailedAgain(t *testing.T) {
+	t.Parallel()
+	each(t, 2, func(t *testing.T, y *yard) {
+		y.sagas["ord_1"].ill = "undone"
+		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{}), "1 verified, 1 failed again, 0 skipped, 0 timed out")
+	})
+}
+
+func TestASagaThatIsNotFoundIsNotVerified(t *testing.T) {
+	t.Parallel()
+	each(t, 2, func(t *testing.T, y *yard) {
+		y.sagas["ord_1"].ill = "lost"
+		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{}), "1 verified, 0 failed again, 0 skipped, 1 timed out")
+	})
+}
+
+func TestASagaThatCannotBeActedOnKeepsNoOtherFromItsAct(t *testing.T) {
+	t.Parallel()
+	each(t, 3, func(t *testing.T, y *yard) {
+		y.sagas["ord_0"].ill = "broken"
+		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{}), "2 verified, 0 failed again, 1 skipped, 0 timed out")
+	})
+}
+
 func TestACanaryThatFailsStopsTheRest(t *testing.T) {
 	t.Parallel()
 	each(t, 20, func(t *testing.T, y *yard) {
@@ -209,7 +253,7 @@ func TestAnotherRunOfTheSamePlanDoublesNothing(t *testing.T) {
 	each(t, 10, func(t *testing.T, y *yard) {
 		p := y.plan(t, saga.Redrive)
 		first := y.desk()
-		y.failure = errors.New("the process was killed")
+		y.failure = fmt.Errorf("the process was killed: %w", context.Canceled)
 		if _, err := first.Apply(t.Context(), p, request(p), func(plan.Result) {}); !errors.Is(err, y.failure) {
 			t.Fatalf("it ended with %v", err)
 		}

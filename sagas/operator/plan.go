@@ -46,7 +46,7 @@ type Totals struct {
 	Deduplicated int              `json:"deduplicated"` // messages that are sent again
 	New          int              `json:"new"`          // messages with new ids
 	Money        map[string]int64 `json:"money"`        // minor units that may be given back because of it, by currency
-	Mails        int              `json:"mails"`        // mails that customers get because of it
+	Mails        int              `json:"mails"`        // mails of the acts themselves; what goes on because of an answer may mail as it always does
 }
 
 // Item is one saga of a plan. Version pins it: when it has moved the item is skipped.
