@@ -10,7 +10,7 @@
 //
 //	commit ── Wake or NOTIFY ──► feed reads rows WHERE published_at IS NULL
 //	                              │ one lane an aggregate: its rows go one after another
-//	                              ▼ up to Window rows in flight, each in the forwarder's envelope
+//	                              ▼ up to Window rows in flight, each beside an envelope that says where it goes
 //	                             Watermill's forwarder, in a router of its own
 //	                              ▼ one goroutine a message
 //	                             sender ──► Config.Publisher ──► Kafka

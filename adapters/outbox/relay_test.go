@@ -188,14 +188,22 @@ func TestARowThatIsNoMessageDoesNotStopThoseBehindIt(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, db *sqldb.DB) {
 		s := newStage()
-		broken := record("ord_1", "broken")
-		write(t, db, broken, record("ord_1", "whole"))
+		broken, lost := record("ord_1", "broken"), record("ord_1", "lost")
+		write(t, db, broken, lost, record("ord_1", "whole"))
 		_, err := db.ExecContext(t.Context(), db.Rebind("UPDATE outbox SET headers = ? WHERE id = ?"), `{"n":1}`, broken.ID)
+		must(t, err)
+		_, err = db.ExecContext(t.Context(), db.Rebind("UPDATE outbox SET topic = '' WHERE id = ?"), lost.ID)
 		must(t, err)
 		start(t, db, s)
 		s.awaitPublished(t, 1)
-		if got := status(t, db); got.Dead != 1 || got.Pending != 0 || len(s.dead) != 1 {
+		if got := status(t, db); got.Dead != 2 || got.Pending != 0 || len(s.dead) != 2 {
 			t.Errorf("state %+v, dead %v", got, s.dead)
+		}
+		var reasons []string
+		must(t, db.SelectContext(t.Context(), &reasons, "SELECT reason FROM outbox_dead ORDER BY topic"))
+		want := "[the stored row is not a message: it has no topic the stored row is not a message: its headers are not a JSON object of strings]"
+		if fmt.Sprint(reasons) != want {
+			t.Errorf("reasons %v, want %s", reasons, want)
 		}
 	})
 }
