@@ -52,31 +52,48 @@ func (p *producer) close() error {
 	return p.kafka.Close()
 }
 
-// line dials for one client, and knows whether the other side has ended a connection since.
+// line dials for one client until it loses a connection, and not again: what the client then tries once
+// more by itself could reach another broker than the one that gave it its id.
 type line struct {
 	dialer net.Dialer
 	broken atomic.Bool
 }
 
+var errLineLost = errors.New("a connection was lost, and with it this producer")
+
 func newLine(settings *sarama.Config) *line {
 	l := &line{dialer: net.Dialer{Timeout: settings.Net.DialTimeout, KeepAlive: settings.Net.KeepAlive}}
 	settings.Net.Proxy.Enable, settings.Net.Proxy.Dialer = true, l // TLS is put around what it gives
+	settings.Producer.Retry.BackoffFunc = l.patience(settings.Producer.Retry.Backoff)
+	settings.Metadata.Retry.BackoffFunc = l.patience(settings.Metadata.Retry.Backoff)
 	return l
+}
+
+// patience is how long the client waits between attempts of its own: not at all when there is nothing to
+// wait for, so that whoever sends hears of it at once, and tries with another producer.
+func (l *line) patience(usual time.Duration) func(retries, most int) time.Duration {
+	return func(int, int) time.Duration {
+		if l.broken.Load() {
+			return 0
+		}
+		return usual
+	}
 }
 
 // Dial is the dialer that sarama asks.
 func (l *line) Dial(network, address string) (net.Conn, error) {
+	if l.broken.Load() {
+		return nil, errLineLost
+	}
 	c, err := l.dialer.DialContext(context.Background(), network, address)
 	if err != nil {
 		return nil, err
 	}
 	near, far := net.Pipe()
-	w := &watched{Conn: c, in: near}
+	w := &watched{Conn: c, in: near, line: l}
 	go func() {
 		_, _ = io.Copy(far, c) // however it ends
-		if !w.closed.Load() {
-			l.broken.Store(true)
-		}
+		l.broken.Store(true)
 		_ = far.Close()
 	}()
 	return w, nil
@@ -86,8 +103,8 @@ func (l *line) Dial(network, address string) (net.Conn, error) {
 // and would not notice the end of one that is idle.
 type watched struct {
 	net.Conn
-	in     net.Conn
-	closed atomic.Bool // by us
+	in   net.Conn
+	line *line
 }
 
 // Read gives what has come.
@@ -101,8 +118,8 @@ func (w *watched) SetDeadline(t time.Time) error {
 	return errors.Join(w.in.SetReadDeadline(t), w.SetWriteDeadline(t))
 }
 
-// Close ends the connection from this side.
+// Close ends the connection from this side, which the client does at its end, and before it dials again.
 func (w *watched) Close() error {
-	w.closed.Store(true)
+	w.line.broken.Store(true)
 	return errors.Join(w.in.Close(), w.Conn.Close())
 }

@@ -3,7 +3,10 @@ package kafkabus_test
 import (
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -39,18 +42,70 @@ func TestAProducerAsksForAnIDOfItsOwnWhenTheBrokerHasLostEverything(t *testing.T
 	}
 }
 
+// What was under way when the connection ended is no exception: the client's own retry would send it to
+// the broker that came back empty, under the old id. Those who wait for it try again by themselves.
+func TestWhatWasUnderWayWhenTheBrokerWasLostGoesUnderAnIDOfItsOwn(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "kafka")
+	start := restartable(t, dir)
+	address, stop := start()
+	cfg := kafkabus.Config{Brokers: []string{address}, Partitions: 1, Logger: testLog(t)}
+	p := publisher(t, cfg)
+	name := topic(t, cfg)
+	if err := p.Publish(name, order("ord_1", "before")); err != nil {
+		t.Fatal(err)
+	}
+	before := firstOf(t, cfg, name).ProducerID
+
+	const callers = 16
+	var back atomic.Bool
+	var busy sync.WaitGroup
+	for range callers { // so that some of them always wait for an answer
+		busy.Go(func() {
+			for t.Context().Err() == nil {
+				late := back.Load()
+				if err := p.Publish(name, order("ord_1", "during")); err == nil && late {
+					return
+				}
+			}
+		})
+	}
+	time.Sleep(100 * time.Millisecond)
+	stop()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	start()
+	if _, err := admin(t, cfg).EnsureTopics(within(t), kafkabus.Topic{Name: name}); err != nil {
+		t.Fatal(err)
+	}
+	back.Store(true)
+	busy.Wait()
+	for _, r := range recordsOf(t, cfg, name, callers) {
+		if r.ProducerID == before {
+			t.Errorf("offset %d came under the producer id %d, which was given by the broker that is gone", r.Offset, before)
+		}
+	}
+}
+
 func firstOf(t *testing.T, cfg kafkabus.Config, name string) *kgo.Record {
+	t.Helper()
+	return recordsOf(t, cfg, name, 1)[0]
+}
+
+// recordsOf gives the topic's first records, at least n.
+func recordsOf(t *testing.T, cfg kafkabus.Config, name string, n int) (all []*kgo.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.ConsumeTopics(name), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	for ctx := within(t); ctx.Err() == nil; {
-		if all := client.PollFetches(ctx).Records(); len(all) > 0 {
-			return all[0]
+	for ctx := within(t); len(all) < n; {
+		all = append(all, client.PollFetches(ctx).Records()...)
+		if ctx.Err() != nil {
+			t.Fatalf("there are %d records, want %d", len(all), n)
 		}
 	}
-	t.Fatal("there is no record")
-	return nil
+	return all
 }

@@ -229,6 +229,14 @@ var mutants = []mutant{
 		checks: []check{{kafka, "^TestALostPartitionIsLetGoAndWhatIsSaidAfterwardsIsVoid$"}},
 	},
 	{
+		name: "a producer dials again after it lost a connection", file: "adapters/kafkabus/producer.go",
+		edits: []edit{
+			{"	if l.broken.Load() {\n		return nil, errLineLost\n	}\n", ""},
+			{"		if l.broken.Load() {\n			return 0\n		}\n", ""}, // or it has tried often enough before the broker is back
+		},
+		checks: []check{{kafka, "^TestWhatWasUnderWayWhenTheBrokerWasLostGoesUnderAnIDOfItsOwn$"}},
+	},
+	{
 		name: "acks=1", file: "adapters/kafkabus/sarama.go",
 		edits: []edit{
 			{"	s.Producer.RequiredAcks = sarama.WaitForAll", "	s.Producer.RequiredAcks = sarama.WaitForLocal"},
