@@ -36,6 +36,9 @@ var (
 	intentDone = update("intents", "state = 'done', version = intents.version + 1, updated_at = v.updated_at",
 		"intents.id = v.id AND intents.version = v.version AND intents.state = 'open'",
 		"id text, version integer, updated_at timestamptz")
+	// intentClosed ends an intent that another one has made needless. Whoever holds it meets the next version.
+	intentClosed = update("intents", "state = 'done', version = intents.version + 1, updated_at = v.updated_at",
+		"intents.id = v.id AND intents.state = 'open' AND intents.buried = 0", "id text, updated_at timestamptz").mayMiss()
 )
 
 // intend stages an intent. This process holds it from the start: after the commit it is handed to

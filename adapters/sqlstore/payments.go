@@ -113,6 +113,8 @@ func (t *paymentTx) Intend(in intent.Intent) { t.intend(t.intents, in) }
 
 func (t *paymentTx) Settle(in intent.Intent) { t.settle(in) }
 
+func (t *paymentTx) Close(id string) { t.stage(intentClosed, id, t.now) }
+
 type paymentRecord struct {
 	OrderID    string `db:"order_id"`
 	State      string `db:"state"`

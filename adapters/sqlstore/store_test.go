@@ -275,6 +275,50 @@ func TestAnIntentIsHandedOverAfterTheCommitAndSettledOnce(t *testing.T) {
 	})
 }
 
+func TestAnIntentThatHasNothingLeftToDoIsClosedWhoeverHoldsIt(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "payments", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		db := open(t)
+		core := newCore(db)
+		intents := NewIntents(core)
+		store := NewPayments(core, intents)
+		do := func(fn func(tx paymentapp.Tx)) error {
+			return store.Do(t.Context(), func(tx paymentapp.Tx) error { fn(tx); return nil })
+		}
+		if err := do(func(tx paymentapp.Tx) {
+			for _, order := range []string{"held", "refused", "again"} {
+				tx.Intend(intent.New(order, intent.Capture))
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		held := <-intents.Committed()
+		for _, in := range held[1:] {
+			if err := intents.Bury(t.Context(), in, errors.New("refused")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := db.ExecContext(t.Context(), "UPDATE intents SET state = 'open' WHERE order_id = 'again'"); err != nil {
+			t.Fatal(err)
+		}
+		if err := do(func(tx paymentapp.Tx) {
+			for _, order := range []string{"held", "refused", "again", "unknown"} {
+				tx.Close(intent.Key(order, intent.Capture))
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := do(func(tx paymentapp.Tx) { tx.Settle(held[0]) }); !errors.Is(err, ErrStale) {
+			t.Errorf("who held it could settle it: %v", err)
+		}
+		for state, order := range map[string]string{"done": "held", "dead": "refused", "open": "again"} {
+			if n := count(t, db, "SELECT count(*) FROM intents WHERE state = '"+state+"' AND order_id = '"+order+"'"); n != 1 {
+				t.Errorf("the intent of %s is not %s", order, state)
+			}
+		}
+	})
+}
+
 func TestAPostponedIntentComesBackWithAnotherVersion(t *testing.T) {
 	t.Parallel()
 	adaptertest.EachDatabase(t, "notifications", func(t *testing.T, open func(*testing.T) *sqldb.DB) {

@@ -30,6 +30,9 @@ type Tx interface {
 	// Settle stages the end of an intent. The transaction fails with a Conflict when somebody
 	// else has claimed the intent since.
 	Settle(in intent.Intent)
+	// Close stages the end of an intent that has nothing left to do, whoever has claimed it. One that has
+	// ended, or was ever refused for good, is left as it is.
+	Close(id string)
 	// Publish stages a message for the outbox.
 	Publish(m messages.Message) error
 }

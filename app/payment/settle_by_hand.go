@@ -72,7 +72,7 @@ func (h *SettleByHand) settle(ctx context.Context, in intent.Intent, move func(i
 		if p == nil {
 			return ErrNothingToSettle
 		}
-		next := move(in, p)
+		next := found(tx, in, p, func(p *payment.Payment) payment.Next { return move(in, p) })
 		if next == payment.Nothing {
 			return ErrNothingToSettle.Because(fmt.Errorf("it is %s", p.State()))
 		}

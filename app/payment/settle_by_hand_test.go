@@ -3,6 +3,7 @@ package payment_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"millrace/app/messages"
@@ -17,6 +18,7 @@ type books struct {
 	payment *payment.Payment
 	settled []intent.Intent
 	intends []intent.Intent
+	closed  []string
 	told    []messages.Message
 }
 
@@ -32,6 +34,7 @@ func (b *books) Payments(context.Context, ...string) (map[string]*payment.Paymen
 func (b *books) Keep(p *payment.Payment) { b.payment = p }
 func (b *books) Intend(in intent.Intent) { b.intends = append(b.intends, in) }
 func (b *books) Settle(in intent.Intent) { b.settled = append(b.settled, in) }
+func (b *books) Close(id string)         { b.closed = append(b.closed, id) }
 func (b *books) Publish(m messages.Message) error {
 	b.told = append(b.told, m)
 	return nil
@@ -63,13 +66,14 @@ func TestWhatIsStatedOfAnActMovesThePaymentAndIsTold(t *testing.T) {
 		state   payment.State
 		told    string
 		intends int
+		closed  string
 	}{
-		{"a refund that was paid back", at(t, captured, undone), intent.Refund, "refunded", payment.Refunded, "PaymentRefunded", 0},
-		{"a capture that was made", at(t), intent.Capture, "captured", payment.Captured, "PaymentSucceeded", 0},
-		{"a capture that was made too late", at(t, undone), intent.Capture, "captured", payment.Refunding, "", 1},
-		{"a capture that was declined", at(t), intent.Capture, "declined", payment.Declined, "PaymentFailed", 0},
-		{"a capture that was barred while it was undone", at(t, undone), intent.Capture, "voided", payment.Voided, "PaymentRefunded", 0},
-		{"a void that was done", at(t, undone), intent.Void, "voided", payment.Voided, "PaymentRefunded", 0},
+		{"a refund that was paid back", at(t, captured, undone), intent.Refund, "refunded", payment.Refunded, "PaymentRefunded", 0, ""},
+		{"a capture that was made", at(t), intent.Capture, "captured", payment.Captured, "PaymentSucceeded", 0, ""},
+		{"a capture that was made too late", at(t, undone), intent.Capture, "captured", payment.Refunding, "", 1, "ord_1:void"},
+		{"a capture that was declined", at(t), intent.Capture, "declined", payment.Declined, "PaymentFailed", 0, ""},
+		{"a capture that was barred while it was undone", at(t, undone), intent.Capture, "voided", payment.Voided, "PaymentRefunded", 0, "ord_1:void"},
+		{"a void that was done", at(t, undone), intent.Void, "voided", payment.Voided, "PaymentRefunded", 0, "ord_1:capture"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -85,6 +89,9 @@ func TestWhatIsStatedOfAnActMovesThePaymentAndIsTold(t *testing.T) {
 			}
 			if b.payment.State() != c.state || told != c.told || len(b.intends) != c.intends || len(b.settled) != 1 || b.settled[0] != in {
 				t.Errorf("the payment is %s, told was %q, intended %v, settled %v", b.payment.State(), told, b.intends, b.settled)
+			}
+			if closed := strings.Join(b.closed, " "); closed != c.closed {
+				t.Errorf("%q has nothing left to do, want %q", closed, c.closed)
 			}
 		})
 	}

@@ -66,9 +66,24 @@ func settle(ctx context.Context, work Work, in intent.Intent, provider string, m
 			return fmt.Errorf("settle %s: %w", in.ID, err)
 		}
 		p := known[in.OrderID]
-		next := move(p)
+		next := found(tx, in, p, move)
 		tx.Keep(p)
 		tx.Settle(in)
 		return carryOut(tx, p, next, provider)
 	})
+}
+
+// found moves the payment by what one act came to. While a charge is undone two acts ask for its fate, its
+// own and the void: when one of them has found it, the other has nothing left to do.
+func found(tx Tx, in intent.Intent, p *payment.Payment, move func(*payment.Payment) payment.Next) payment.Next {
+	undoing := p.State() == payment.Undoing
+	next := move(p)
+	if undoing && !p.Unsettled() {
+		other := intent.Capture
+		if in.Kind == intent.Capture {
+			other = intent.Void
+		}
+		tx.Close(intent.Key(p.OrderID(), other))
+	}
+	return next
 }
