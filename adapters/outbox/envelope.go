@@ -14,7 +14,8 @@ type row struct {
 	headers   string // as they are stored
 	payload   []byte
 	createdAt time.Time
-	attempts  int // failed ones
+	replays   int64 // of the outbox, when the row was read
+	attempts  int   // failed ones
 }
 
 // envelope is what Watermill's forwarder reads of a row: where it goes. What goes there travels beside

@@ -29,8 +29,8 @@ type loop struct {
 	next     *message.Message // made of lanes.peek(), or nil
 	sending  *delivery        // of next
 	inFlight int
-	acked    []int64 // in Kafka, and not yet marked
-	refusals int     // since Kafka took something
+	acked    []*row // in Kafka, and not yet marked
+	refusals int    // since Kafka took something
 
 	leading  bool
 	epoch    int   // counts changes of leading: a read that began in an earlier one is void
@@ -162,7 +162,7 @@ func (l *loop) settle(d *delivery) {
 		l.lanes.drop(d.row.seq)
 	case d.acked:
 		l.lanes.done(d.row)
-		l.acked = append(l.acked, d.row.seq)
+		l.acked = append(l.acked, d.row)
 		if l.refusals >= outage { // it is back: nobody needs to wait any longer
 			l.lanes.releaseAll()
 		}

@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -63,6 +64,35 @@ func TestAReplaySendsAgainWhatWasWrittenOrPublishedSince(t *testing.T) {
 		s.awaitPublished(t, 2*recent+4)
 		if got := s.texts(); len(got["ord_1"]) != 1 || len(got["ord_2"]) != 2 || len(got["ord_3"]) != 2 {
 			t.Errorf("before: %v, since: %v and %v", got["ord_1"], got["ord_2"], got["ord_3"])
+		}
+	})
+}
+
+// The broker that took it may be the one whose disk is lost, though the mark came after the replay.
+func TestAReplaySendsAgainWhatWasUnderWayMeanwhile(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		flying, answer := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		s := newStage()
+		s.refuse = func(string, *message.Message) error {
+			once.Do(func() {
+				close(flying)
+				<-answer
+			})
+			return nil
+		}
+		write(t, db, record("ord_1", "under way"))
+		start(t, db, s)
+		<-flying
+		if n, err := outbox.Replay(t.Context(), db, time.Time{}); err != nil || n != 0 {
+			t.Fatalf("replayed %d, %v, want nothing: it is not marked yet", n, err)
+		}
+		close(answer)
+		s.await(t, "it is sent again", func() bool { return len(s.taken) == 2 })
+		s.await(t, "it is marked", func() bool { return s.published == 1 })
+		if got := status(t, db); got.Pending != 0 || got.Published != 1 {
+			t.Errorf("the outbox has %+v", got)
 		}
 	})
 }

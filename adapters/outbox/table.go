@@ -25,7 +25,7 @@ func (t table) pending(ctx context.Context, from int64, held []int64, limit int)
 	ctx, cancel := context.WithTimeout(ctx, statementTime)
 	defer cancel()
 	found, err := t.db.Read.QueryContext(ctx, t.db.Read.Rebind(
-		"SELECT seq, id, aggregate_id, topic, payload, headers, created_at FROM "+waiting(t.db)+
+		"SELECT seq, id, aggregate_id, topic, payload, headers, created_at, "+replays+" FROM "+waiting(t.db)+
 			" AND seq >= ? AND NOT ("+among(t.db)+") ORDER BY seq LIMIT ?"), from, set(t.db, held), limit)
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func (t table) pending(ctx context.Context, from int64, held []int64, limit int)
 	var rows []*row
 	for found.Next() {
 		var r row
-		if err := found.Scan(&r.seq, &r.id, &r.aggregate, &r.topic, &r.payload, &r.headers, &r.createdAt); err != nil {
+		if err := found.Scan(&r.seq, &r.id, &r.aggregate, &r.topic, &r.payload, &r.headers, &r.createdAt, &r.replays); err != nil {
 			return nil, err
 		}
 		rows = append(rows, &r)
@@ -42,18 +42,23 @@ func (t table) pending(ctx context.Context, from int64, held []int64, limit int)
 	return rows, found.Err()
 }
 
-// mark writes down that the rows are in Kafka. It gives the number of those still there.
-func (t table) mark(ctx context.Context, seqs []int64) (int, error) {
+// mark writes down that the rows are in Kafka, and gives their number. When the outbox was replayed since
+// they were read it does nothing: the broker that has them may be the one that was lost, so they are sent
+// again. The condition holds until the commit, because the replay lets marks end before it is counted.
+func (t table) mark(ctx context.Context, seqs []int64, replayed int64) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTime)
 	defer cancel()
 	result, err := t.db.ExecContext(ctx, t.db.Rebind(
-		"UPDATE outbox SET published_at = "+t.db.Dialect.Now()+" WHERE "+among(t.db)), set(t.db, seqs))
+		"UPDATE outbox SET published_at = "+t.db.Dialect.Now()+" WHERE "+among(t.db)+" AND "+replays+" = ?"), set(t.db, seqs), replayed)
 	if err != nil {
 		return 0, err
 	}
 	n, err := result.RowsAffected()
 	return int(n), err
 }
+
+// replays is how often the outbox was replayed.
+const replays = "(SELECT n FROM outbox_replays)"
 
 // bury moves a row that can never be sent to outbox_dead.
 func (t table) bury(ctx context.Context, seq int64, reason string) error {

@@ -58,10 +58,11 @@ func (l *loop) accept(r found) {
 	l.next, l.sending = nil, nil // an earlier row of the same aggregate may have come
 }
 
-// marked is the result of one statement that marked rows.
+// marked is the result of one statement that marked rows, all read after the same number of replays.
 type marked struct {
-	seqs []int64
-	rows int
+	replays int64
+	seqs    []int64
+	rows    int
 }
 
 // mark writes down what Kafka took, as much as gathered during the mark before. It returns at once.
@@ -69,11 +70,19 @@ func (l *loop) mark() {
 	if l.marking || len(l.acked) == 0 {
 		return
 	}
-	m := marked{seqs: l.acked}
-	l.acked, l.marking = nil, true
+	m := marked{replays: l.acked[0].replays}
+	rest := l.acked[:0]
+	for _, r := range l.acked {
+		if r.replays == m.replays {
+			m.seqs = append(m.seqs, r.seq)
+		} else {
+			rest = append(rest, r)
+		}
+	}
+	l.acked, l.marking = rest, true
 	go func() {
 		l.retry(l.send, "mark the outbox", func(ctx context.Context) (err error) {
-			m.rows, err = l.table.mark(ctx, m.seqs)
+			m.rows, err = l.table.mark(ctx, m.seqs, m.replays)
 			return err
 		})
 		l.marks <- m
@@ -83,6 +92,9 @@ func (l *loop) mark() {
 func (l *loop) finish(m marked) {
 	l.marking = false
 	l.lanes.drop(m.seqs...)
+	if m.rows < len(m.seqs) { // the outbox was replayed meanwhile: they are read and sent again
+		l.dirty, l.sweep = true, true
+	}
 	failpoint.HitIf(len(l.lanes.held) > 0, failpoint.RelayMidBatch, l.table.db.Name)
 	l.observer.Published(m.rows)
 }

@@ -248,12 +248,17 @@ var mutants = []mutant{
 	// The relay.
 	{
 		name: "a partial batch is marked as a whole, as the stock outbox adapter does", file: "adapters/outbox/loop.go",
-		edits:  one("		l.acked = append(l.acked, d.row.seq)\n", "		l.acked = append(l.acked, l.lanes.seqs()...)\n"),
+		edits:  one("		l.acked = append(l.acked, d.row)\n", "		for _, r := range l.lanes.held {\n			l.acked = append(l.acked, r)\n		}\n"),
 		checks: []check{{relay, "^TestAPartialBatchAndThenTheEndLosesNothing$" + sqlite}},
 	},
 	{
+		name: "what was under way is marked though the outbox was replayed", file: "adapters/outbox/table.go",
+		edits:  one("+\" AND \"+replays+\" = ?\"), set(t.db, seqs), replayed)", "), set(t.db, seqs))"),
+		checks: []check{{relay, "^TestAReplaySendsAgainWhatWasUnderWayMeanwhile$" + sqlite}},
+	},
+	{
 		name: "the relay marks before the broker's answer", file: "adapters/outbox/loop.go",
-		edits:  one("	l.lanes.take()\n	l.inFlight++\n", "	l.lanes.take()\n	l.acked = append(l.acked, l.sending.row.seq)\n	l.inFlight++\n"),
+		edits:  one("	l.lanes.take()\n	l.inFlight++\n", "	l.lanes.take()\n	l.acked = append(l.acked, l.sending.row)\n	l.inFlight++\n"),
 		checks: []check{{relay, "^TestAnOutageOfTheBrokerLosesNothingAndMarksNothing$" + sqlite}},
 	},
 
