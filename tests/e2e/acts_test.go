@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"database/sql"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -46,28 +47,33 @@ func (s *stack) inboxes(t *testing.T) inboxes {
 	t.Helper()
 	all := inboxes{}
 	for _, schema := range []string{"orders", "payments", "inventory", "notifications"} {
-		db := s.sqlite(t, schema)
-		rows, err := db.QueryContext(t.Context(), "SELECT consumer, message_id, outcome || ' ' || CAST(handled_at AS TEXT) FROM inbox")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rows.Next() {
-			var group, id, row string
-			if err := rows.Scan(&group, &id, &row); err != nil {
-				t.Fatal(err)
-			}
-			if all[group] == nil {
-				all[group] = map[string]string{}
-			}
-			all[group][id] = row
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
-		_ = rows.Close()
-		_ = db.Close() // it is asked often
+		all.read(t, s.sqlite(t, schema))
 	}
 	return all
+}
+
+// read adds the inbox of a service, and closes its database: inboxes are asked for often.
+func (now inboxes) read(t *testing.T, db *sql.DB) {
+	t.Helper()
+	defer func() { _ = db.Close() }()
+	rows, err := db.QueryContext(t.Context(), "SELECT consumer, message_id, outcome || ' ' || CAST(handled_at AS TEXT) FROM inbox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var group, id, row string
+		if err := rows.Scan(&group, &id, &row); err != nil {
+			t.Fatal(err)
+		}
+		if now[group] == nil {
+			now[group] = map[string]string{}
+		}
+		now[group][id] = row
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // grown says by how many rows each group has more than before, where it has. What was there must be as it was.
