@@ -37,7 +37,8 @@ func (p *program) corpusCheck() *cobra.Command {
 		Short: "Replay the corpus, and see that it is whole",
 		Long: `Replay every history of the corpus strictly. Exits 2 when one is not OK, and 3 when the corpus is empty,
 when a bundle is gone, altered or not listed, or when together they no longer show every edge of the
-saga's table, every reason for which an order ends, and every way in which a message comes wrong.`,
+saga's table, every reason for which an order ends, every way in which a message comes wrong, and every
+act of an operator.`,
 		Example: "  millrace saga corpus check --json",
 		Args:    exactly(),
 	}
@@ -83,8 +84,8 @@ refused, for it would fail from the first day on, and so is one whose name is ta
 added, and it ends with 3, while a bundle that is listed is gone or altered: the new list would hide it. Export
 with --redact: what lies in the corpus is read by everybody.
 
---pick takes of each bundle only those histories that show an edge, an end or a mishap which the corpus
-does not show yet by a real run, the shortest for each, and keeps them under the bundle's name. That is
+--pick takes of each bundle only those histories that show an edge, an end, a mishap or an act which the
+corpus does not show yet by a real run, the shortest for each, and keeps them under the bundle's name. That is
 for the thousands that a run of "make chaos CORPUS=DIR" leaves.`,
 		Example: "  millrace saga export ord_01k9zq6v3e7x --redact > odd.ndjson\n  millrace saga corpus add odd.ndjson\n  millrace saga corpus add --pick /tmp/histories/chaos-embedded-7.ndjson",
 		Args: func(c *cobra.Command, args []string) error {

@@ -4,15 +4,21 @@ import "fmt"
 
 // migratedWorlds are searched with an operator who takes sagas from version to version, at any time
 // and back again.
-var migratedWorlds = []struct {
-	name  string
-	model model
-}{
+var migratedWorlds = []namedWorld{
 	{"one order", model{orders: 1, stock: 1, repeats: -1, timeouts: true, cancels: true, migrates: 1}},
 	{"one order, there and back", model{orders: 1, stock: 1, repeats: 1, timeouts: true, cancels: true, migrates: 2}},
 	{"one order, nothing in stock, there and back", model{orders: 1, stock: 0, repeats: 1, timeouts: true, cancels: true, migrates: 2}},
 	{"one order, undisturbed, there and back", model{orders: 1, stock: 1, repeats: -1, migrates: 2}},
 	{"two orders, one item", model{orders: 2, stock: 1, repeats: 0, timeouts: true, cancels: true, migrates: 1}},
+}
+
+// operatedWorlds are searched with an operator to whom a migration is an act among the others: any of them, in any
+// sequence, at any time.
+var operatedWorlds = []namedWorld{
+	{"one order, two acts", model{orders: 1, stock: 1, repeats: 0, timeouts: true, cancels: true, acts: 2}},
+	{"one order, nothing in stock, two acts", model{orders: 1, stock: 0, repeats: 0, timeouts: true, cancels: true, acts: 2}},
+	{"one order, three acts", model{orders: 1, stock: 1, repeats: 0, timeouts: true, acts: 3}},
+	{"two orders, one item, one act", model{orders: 2, stock: 1, repeats: 0, acts: 1}},
 }
 
 // decideFor is the definition that decides for a lane.

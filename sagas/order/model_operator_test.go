@@ -1,5 +1,52 @@
 package order
 
+import (
+	"cmp"
+	"fmt"
+)
+
+// actions adds what an operator may do to a lane's saga. Where sagas have versions of their own, migrations
+// are acts among the others.
+func (m *model) actions(l lane, may func(mv move, to lane)) {
+	if m.acts == 0 {
+		return
+	}
+	for _, act := range Acts {
+		if act == ToVersion {
+			continue
+		}
+		if to, broken, ok := m.operated(l, act); ok {
+			may(move{what: "an operator's " + act.String(), wish: true, act: true, broken: broken}, to)
+		}
+	}
+	if l.version == 0 {
+		return
+	}
+	for _, by := range definitions {
+		if by.Version != int(l.version) {
+			to, broken := m.taken(l, by)
+			may(move{what: fmt.Sprintf("an operator's %s from version %d to %d", ToVersion, l.version, by.Version), wish: true, act: true, broken: broken}, to)
+		}
+	}
+}
+
+// taken lets an operator take a lane's saga to another version. One that is refused changes nothing, and is a
+// promise broken where the saga is open.
+func (m *model) taken(l lane, by Definition) (lane, string) {
+	before := m.sagas.states[l.saga]
+	in := Input{ID: ToVersion.String(), Message: Operated{OrderID: orderID, Act: ToVersion, From: int(l.version), To: by.Version}}
+	d, err := m.operate(m.decideFor(l), before, in)
+	switch {
+	case err != nil && before.Step.Terminal():
+		return l, noPromise
+	case err != nil:
+		return l, openMigrates
+	}
+	after := m.carry(l, d)
+	after.version = uint8(by.Version)
+	return after, cmp.Or(brokenByDelivery(delivery{before, in, d, l, after}), brokenByMigration(before, d.State, by))
+}
+
 // operated lets an operator act on a lane's saga, and names the promise that this broke, if any. False:
 // the act was refused.
 func (m *model) operated(l lane, act Act) (lane, string, bool) {

@@ -108,13 +108,7 @@ func (m *model) movesOf(at situation) []move {
 			add(d.what, to, 0, false, d.wish, noPromise)
 		}
 	}
-	if m.acts > 0 {
-		for _, act := range Acts {
-			if to, broken, ok := m.operated(l, act); ok {
-				may(move{what: "an operator's " + act.String(), wish: true, act: true, broken: broken}, to)
-			}
-		}
-	}
+	m.actions(l, may)
 	m.migrations(l, add)
 	m.moves[at] = moves
 	return moves

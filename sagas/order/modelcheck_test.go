@@ -5,12 +5,15 @@ import (
 	"testing"
 )
 
-// worldsToSearch are the model checks of every version. Between them they try every order of delivery, every
-// duplicate, every time-out, every cancel, and every act of an operator.
-var worldsToSearch = []struct {
+// namedWorld is a model with the name under which its search is told of.
+type namedWorld struct {
 	name  string
 	model model
-}{
+}
+
+// worldsToSearch are the model checks of every version. Between them they try every order of delivery, every
+// duplicate, every time-out, every cancel, and every act of an operator.
+var worldsToSearch = []namedWorld{
 	{"one order", model{orders: 1, stock: 1, repeats: -1, timeouts: true, cancels: true}},
 	{"one order, nothing in stock", model{orders: 1, stock: 0, repeats: -1, timeouts: true, cancels: true}},
 	{"one order, undisturbed", model{orders: 1, stock: 1, repeats: -1}},

@@ -125,23 +125,60 @@ func TestNothingIsSkippedOnAnotherStepsAnswer(t *testing.T) {
 	}
 }
 
+// wrongAct is an Operate with a mistake in it, and the promise that it breaks.
+type wrongAct struct {
+	name    string
+	operate func(func(State, Input) Decision, State, Input) (Decision, error)
+	caught  string
+}
+
+// instead is Operate with one act done in another way.
+func instead(act Act, do func(s State, in Input) (Decision, error)) func(func(State, Input) Decision, State, Input) (Decision, error) {
+	return func(decide func(State, Input) Decision, s State, in Input) (Decision, error) {
+		if told, _ := operated(in.Message); told.Act == act {
+			return do(s, in)
+		}
+		return Operate(decide, s, in)
+	}
+}
+
+// isCaught searches worlds in turn, in which sagas begin with a version, or with none of their own (0), until the
+// mistake is found.
+func (w wrongAct) isCaught(t *testing.T, worlds []namedWorld, begins uint8) {
+	t.Helper()
+	for _, s := range worlds {
+		m := s.model
+		if m.decide, m.operate, m.begins = Decide, w.operate, begins; m.acts == 0 {
+			continue
+		}
+		r := m.search()
+		if r.broken == noPromise {
+			continue
+		}
+		if r.broken != w.caught {
+			t.Errorf("caught in %q by %q, want %q%s", s.name, r.broken, w.caught, r.story())
+		}
+		fmt.Printf("wrong act: %s: breaks %q in %d moves (%s)\n", w.name, r.broken, len(r.trace), s.name)
+		return
+	}
+	t.Error("not caught")
+}
+
 // Wrong acts, each a short cut that somebody might take in good faith. The search must find every one.
 func TestTheSearchCatchesEveryWrongAct(t *testing.T) {
 	t.Parallel()
-	type operate = func(func(State, Input) Decision, State, Input) (Decision, error)
-	instead := func(act Act, do func(s State, in Input) (Decision, error)) operate {
-		return func(decide func(State, Input) Decision, s State, in Input) (Decision, error) {
-			if told, _ := operated(in.Message); told.Act == act {
-				return do(s, in)
+	for _, w := range []wrongAct{
+		{"what is sent again counts as answered", instead(Redrive, func(s State, _ Input) (Decision, error) {
+			if answers := Awaited(s.Step); len(answers) > 1 {
+				return Decide(s, says(found{answers[1], orderID})), nil
 			}
-			return Operate(decide, s, in)
-		}
-	}
-	wrong := []struct {
-		name    string
-		operate operate
-		caught  string
-	}{
+			return Decision{State: s, Verdict: Applied}, nil
+		}), endAfterUndo},
+		{"a step that is set off again is entered again, and keeps its timer", instead(Redrive, func(s State, in Input) (Decision, error) {
+			d, err := Operate(Decide, s, in)
+			d.State.Entry++
+			return d, err
+		}), timersFitSteps},
 		{"a step is skipped on the operator's word", instead(SkipStep, func(s State, _ Input) (Decision, error) {
 			if answers := Awaited(s.Step); len(answers) > 1 {
 				return Decide(s, says(found{answers[1], orderID})), nil
@@ -170,26 +207,39 @@ func TestTheSearchCatchesEveryWrongAct(t *testing.T) {
 			}
 			return d, err
 		}), endAfterUndo},
-	}
-	for _, w := range wrong {
+	} {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
-			for _, s := range worldsToSearch {
-				m := s.model
-				if m.decide, m.operate = Decide, w.operate; m.acts == 0 {
-					continue
-				}
-				r := m.search()
-				if r.broken == noPromise {
-					continue
-				}
-				if r.broken != w.caught {
-					t.Errorf("caught in %q by %q, want %q%s", s.name, r.broken, w.caught, r.story())
-				}
-				fmt.Printf("wrong act: %s: breaks %q in %d moves (%s)\n", w.name, r.broken, len(r.trace), s.name)
-				return
+			w.isCaught(t, worldsToSearch, 0)
+		})
+	}
+}
+
+// The same of migrations, which the search with versions must find.
+func TestTheSearchCatchesEveryWrongMigration(t *testing.T) {
+	t.Parallel()
+	migrated := func(s State, err error) (Decision, error) { return Decision{State: s, Verdict: Applied}, err }
+	for _, w := range []wrongAct{
+		{"the version that it comes from is taken for the one that it goes to", instead(ToVersion, func(s State, in Input) (Decision, error) {
+			told, _ := operated(in.Message)
+			return migrated(Migrate(s, told.To, told.From))
+		}), migratedFits},
+		{"the step is entered anew, and keeps its timer", instead(ToVersion, func(s State, in Input) (Decision, error) {
+			d, err := Operate(Decide, s, in)
+			d.State.Entry++
+			return d, err
+		}), migratedKeeps},
+		{"what is being undone stays with its version", instead(ToVersion, func(s State, in Input) (Decision, error) {
+			if s.Step == UndoingInventory || s.Step == UndoingPayment {
+				return Decision{}, ErrRefused
 			}
-			t.Error("not caught")
+			return Operate(Decide, s, in)
+		}), openMigrates},
+		{"it goes on from the start", instead(ToVersion, func(State, Input) (Decision, error) { return migrated(Start(), nil) }), statusMoves},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			w.isCaught(t, operatedWorlds, Version)
 		})
 	}
 }

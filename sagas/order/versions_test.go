@@ -137,6 +137,26 @@ func TestMigratingAtAnyTimeKeepsEveryPromise(t *testing.T) {
 	}
 }
 
+// A migration that comes among an operator's other acts, before one, after one or between two, keeps every
+// promise as well.
+func TestMigratingAmongOtherActsKeepsEveryPromise(t *testing.T) {
+	t.Parallel()
+	for _, begins := range Versions() {
+		for _, s := range operatedWorlds {
+			t.Run(fmt.Sprintf("from version %d, %s", begins, s.name), func(t *testing.T) {
+				t.Parallel()
+				m := s.model
+				m.operate, m.begins = Operate, uint8(begins)
+				r := m.search()
+				if r.broken != noPromise {
+					t.Fatalf("broken: %s%s", r.broken, r.story())
+				}
+				fmt.Printf("model check: operated and migrated from version %d, %s: %s\n", begins, s.name, r)
+			})
+		}
+	}
+}
+
 // A migration that somebody could write in good faith and that loses something is found.
 func TestTheSearchCatchesEveryMutantOfMigrate(t *testing.T) {
 	t.Parallel()

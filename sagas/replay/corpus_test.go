@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -88,7 +89,9 @@ func TestAnEmptyOrThinnedCorpusFails(t *testing.T) {
 		}, "no history in it shows: version 2: "},
 		"a class less":  {without("attemptsthatfailed", "v2attemptsthatfailed"), "no history in it shows: an attempt that failed"},
 		"a reason less": {without("inventorytimeout"), "version 1: end for inventory_timeout"},
-		"no real run":   {without(), "no history of a real run shows: version 1: edge new OrderCreated awaiting_payment;"},
+		"the acts less": {func(dir fstest.MapFS) { delete(dir, "operator-embedded.ndjson"); listAgain(dir) },
+			"no history in it shows: an act: OperatorRedrive; an act: OperatorResume; an act: OperatorMigrate; an act: OperatorFireTimer; an act: OperatorSkipStep; an act: OperatorRetryStep; an act: OperatorCompensate"},
+		"no real run": {without(), "no history of a real run shows: version 1: edge new OrderCreated awaiting_payment;"},
 	} {
 		dir := loaded(t)
 		c.thin(dir)
@@ -104,8 +107,13 @@ func TestAnEmptyOrThinnedCorpusFails(t *testing.T) {
 	}
 }
 
-func TestEveryEdgeOfTheTableIsWanted(t *testing.T) {
+func TestEveryEdgeOfTheTableAndEveryActIsWanted(t *testing.T) {
 	t.Parallel()
+	for _, act := range saga.Acts {
+		if !slices.Contains(replay.Wanted(), "an act: "+saga.Operated{Act: act}.Name()) {
+			t.Errorf("a corpus may be without %s", act)
+		}
+	}
 	var wanted, edges int
 	for _, one := range replay.Wanted() {
 		if strings.Contains(one, ": edge ") {

@@ -10,7 +10,7 @@ import (
 )
 
 // Coverage says what a set of histories shows: of every version the edges of the saga's table and
-// the reasons for which orders end, and the ways in which messages go wrong.
+// the reasons for which orders end, the ways in which messages go wrong, and what operators did.
 type Coverage struct{ seen map[string]bool }
 
 // The ways in which messages go wrong; see Wanted.
@@ -24,7 +24,9 @@ const (
 	afterEverybody = "a forward message after the end"
 )
 
-// Wanted is everything that a corpus must show, in the order of the table.
+// Wanted is everything that a corpus must show, in the order of the table. Histories of real runs show all of it:
+// what no attack brings to a saga, because the inbox or a participant's tombstone keeps it away, comes to those that
+// an operator had to put right, when an answer that was given up comes after all.
 func Wanted() []string {
 	var all []string
 	for _, version := range saga.Versions() {
@@ -39,14 +41,11 @@ func Wanted() []string {
 			all = append(all, reasonName(version, reason))
 		}
 	}
-	return append(all, failedAttempt, heldMessage, duplicate, staleTimer, lateForward, lateCancel, afterEverybody)
-}
-
-// WantedOfRuns is what of Wanted a corpus must show by histories of real runs, attacked ones. Two things
-// do not come to a saga in a run: the inbox keeps what comes again, and the participants' tombstones what
-// would come after the end. Those are shown by staged histories alone.
-func WantedOfRuns() []string {
-	return slices.DeleteFunc(Wanted(), func(one string) bool { return one == duplicate || one == afterEverybody })
+	all = append(all, failedAttempt, heldMessage, duplicate, staleTimer, lateForward, lateCancel, afterEverybody)
+	for _, act := range saga.Acts {
+		all = append(all, actName(saga.Operated{Act: act}.Name()))
+	}
+	return all
 }
 
 // Staged is the build that histories name which no run has left: the engine has written them, and a test
@@ -66,11 +65,12 @@ func reasonName(version int, reason string) string {
 	return fmt.Sprintf("version %d: end for %s", version, reason)
 }
 
-// Missing is what of Wanted has not been seen.
-func (c *Coverage) Missing() []string { return c.missing(Wanted()) }
+// actName is for the type under which an act stands in journals.
+func actName(kind string) string { return "an act: " + kind }
 
-func (c *Coverage) missing(wanted []string) []string {
-	return slices.DeleteFunc(wanted, func(one string) bool { return c.seen[one] })
+// Missing is what of Wanted has not been seen.
+func (c *Coverage) Missing() []string {
+	return slices.DeleteFunc(Wanted(), func(one string) bool { return c.seen[one] })
 }
 
 // Add looks at one history.
@@ -98,6 +98,9 @@ func (c *Coverage) Add(h History) {
 				c.move(def, before.Step, after.Step, on)
 			}
 			applied[e.Type] = true
+			if saga.IsAct(e.Type) {
+				c.seen[actName(e.Type)] = true
+			}
 			if after.Step.Terminal() && after.Reason != "" {
 				c.seen[reasonName(e.Definition, after.Reason)] = true
 			}

@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"database/sql"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -38,27 +40,59 @@ func (s *stack) inState(t *testing.T, state string) int {
 	return list.Total
 }
 
-// handled is what a consumer group has in its inbox, with when that was written.
-func (s *stack) handled(t *testing.T, schema, group string) map[string]int64 {
+// inboxes are all rows of the inboxes of every service: by consumer group and message, what became of it and when.
+type inboxes map[string]map[string]string
+
+func (s *stack) inboxes(t *testing.T) inboxes {
 	t.Helper()
-	rows, err := s.sqlite(t, schema).QueryContext(t.Context(), "SELECT message_id, CAST(handled_at AS INTEGER) FROM inbox WHERE consumer = ?", group)
+	all := inboxes{}
+	for _, schema := range []string{"orders", "payments", "inventory", "notifications"} {
+		all.read(t, s.sqlite(t, schema))
+	}
+	return all
+}
+
+// read adds the inbox of a service, and closes its database: inboxes are asked for often.
+func (now inboxes) read(t *testing.T, db *sql.DB) {
+	t.Helper()
+	defer func() { _ = db.Close() }()
+	rows, err := db.QueryContext(t.Context(), "SELECT consumer, message_id, outcome || ' ' || CAST(handled_at AS TEXT) FROM inbox")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = rows.Close() }()
-	all := map[string]int64{}
 	for rows.Next() {
-		var id string
-		var at int64
-		if err := rows.Scan(&id, &at); err != nil {
+		var group, id, row string
+		if err := rows.Scan(&group, &id, &row); err != nil {
 			t.Fatal(err)
 		}
-		all[id] = at
+		if now[group] == nil {
+			now[group] = map[string]string{}
+		}
+		now[group][id] = row
 	}
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
-	return all
+}
+
+// grown says by how many rows each group has more than before, where it has. What was there must be as it was.
+func (now inboxes) grown(t *testing.T, before inboxes) map[string]int {
+	t.Helper()
+	more := map[string]int{}
+	for group, rows := range now {
+		if n := len(rows) - len(before[group]); n != 0 {
+			more[group] = n
+		}
+	}
+	for group, rows := range before {
+		for id, row := range rows {
+			if now[group][id] != row {
+				t.Errorf("%s of %s was %q and is %q", id, group, row, now[group][id])
+			}
+		}
+	}
+	return more
 }
 
 // Inventory's database is away, and the broker loses its disk with the messages that wait there. A thousand
@@ -108,12 +142,19 @@ func TestAThousandStuckOrdersArePutRightWithAKillInTheMiddle(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	heardBefore := s.handled(t, "orders", "orchestrator.payment.events")
 	moved := plan.Items[len(plan.Items)-1].OrderID // the last to be begun
 	if a := s.cancel(t, moved); a.status != http.StatusAccepted {
 		t.Fatalf("the cancel got %v", a)
 	}
 	s.awaitEnd(t, moved, time.Minute)
+	s.mailed(t, moved)
+	await(t, time.Minute, "what ended it is known to all", func() bool {
+		return len(s.inboxes(t)["order-service.order.events"]) == 1 && s.unsent(t) == 0
+	})
+	before := s.inboxes(t)
+	if known := len(before["orchestrator.payment.events"]); known != orders+1 {
+		t.Fatalf("the orchestrator knows %d messages of payment, not a payment of each order and a refund", known)
+	}
 
 	apply := []string{"apply", file, "--confirm", plan.SHA256, "--reason", "the broker lost its disk", "--actor", "e2e", "--timeout", "4m"}
 	s.saga(t, 5, append(apply, "--confirm", strings.Repeat("0", 64))...)
@@ -154,11 +195,25 @@ func TestAThousandStuckOrdersArePutRightWithAKillInTheMiddle(t *testing.T) {
 	if n := s.inState(t, "confirmed"); n != orders-1 {
 		t.Errorf("%d orders are confirmed", n)
 	}
-	heardAfter := s.handled(t, "orders", "orchestrator.payment.events")
-	for id, at := range heardBefore {
-		if heardAfter[id] != at {
-			t.Errorf("what inventory was sent again was handled again by the orchestrator: %s", id)
+	await(t, 2*time.Minute, "the orchestrator has seen everything that inventory was sent again", func() bool {
+		return s.metric(t, orchestratorPort, `messages_duplicate_total{handler="saga_payment_succeeded"}`) >= orders-1
+	})
+	// Every order that went on has one message more in each group on its way, and no other group has moved.
+	onward := map[string]int{
+		"inventory-service.payment.events": orders - 1, "orchestrator.inventory.events": orders - 1,
+		"order-service.order.events": orders - 1, "notification-service.order.events": orders - 1,
+	}
+	await(t, 2*time.Minute, "the ends are known to all", func() bool {
+		now := s.inboxes(t)
+		for _, group := range []string{"order-service.order.events", "notification-service.order.events"} {
+			if len(now[group])-len(before[group]) < onward[group] {
+				return false
+			}
 		}
+		return true
+	})
+	if more := s.inboxes(t).grown(t, before); !maps.Equal(more, onward) {
+		t.Errorf("the inboxes have grown by %v, want %v", more, onward)
 	}
 	money := s.ledger(t)
 	if len(money.Captures) != orders || len(money.Refunds) != 1 {

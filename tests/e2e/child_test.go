@@ -24,8 +24,14 @@ type child struct {
 // .env. It ends with owner, which then says what the process logged, if anything went wrong.
 func spawn(owner, t *testing.T, settings []string, args ...string) *child {
 	t.Helper()
+	return spawnBuild(binary, owner, t, settings, args...)
+}
+
+// spawnBuild does the same with another build of the program.
+func spawnBuild(program string, owner, t *testing.T, settings []string, args ...string) *child {
+	t.Helper()
 	c := &child{name: strings.Join(args, " "), stdout: &output{}, stderr: &output{}, done: make(chan struct{})}
-	c.cmd = exec.Command(binary, args...)
+	c.cmd = exec.Command(program, args...)
 	c.cmd.Dir = owner.TempDir()
 	c.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.cmd.Dir, "TMPDIR=" + os.TempDir()}, settings...)
 	c.cmd.Stdout, c.cmd.Stderr = c.stdout, c.stderr

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"database/sql"
 	"net/url"
 	"path/filepath"
@@ -21,7 +22,7 @@ func newEmbedded(t *testing.T) *stack {
 	s := &stack{owner: t, base: base, kafka: at(base + kafkaPort), redis: at(base + redisPort), data: data, http: newClient(t)}
 	s.launch = func(t *testing.T, settings ...string) []*child {
 		t.Helper()
-		c := spawn(s.owner, t, append(s.env, settings...), "up", "--data", data, "--base-port", strconv.Itoa(base), "--log-format", "json")
+		c := spawnBuild(cmp.Or(s.build, binary), s.owner, t, append(s.env, settings...), "up", "--data", data, "--base-port", strconv.Itoa(base), "--log-format", "json")
 		await(t, 30*time.Second, "it says that it is ready", func() bool {
 			return !c.alive() || strings.Contains(c.stdout.String(), "\nready http://"+at(base)+"\n")
 		})

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +53,9 @@ type runbook struct {
 	stack  *stack
 	dir    string
 	blocks []string
+	text   string // of the whole symptom
 	sha    string // of the last plan
+	branch string // the build that stands there as branch/millrace
 }
 
 func openRunbook(t *testing.T, s *stack, symptom string) *runbook {
@@ -66,7 +69,7 @@ func openRunbook(t *testing.T, s *stack, symptom string) *runbook {
 		t.Fatalf("the page has no symptom %q", symptom)
 	}
 	section = strings.Split(strings.Split(section, "\n### ")[0], "\n## ")[0]
-	r := &runbook{stack: s, dir: t.TempDir()}
+	r := &runbook{stack: s, dir: t.TempDir(), text: section}
 	for _, b := range consoleBlock.FindAllStringSubmatch(section, -1) {
 		r.blocks = append(r.blocks, b[1])
 	}
@@ -80,9 +83,18 @@ func (r *runbook) play(t *testing.T) {
 		t.Fatal("the page has lost a conversation")
 	}
 	var said strings.Builder
-	for _, exchange := range strings.Split("\n"+r.blocks[0], "\n$ ")[1:] {
-		line, _, _ := strings.Cut(exchange, "\n")
-		said.WriteString("$ " + line + "\n" + r.run(t, line))
+	exchanges := strings.Split("\n"+strings.TrimSuffix(r.blocks[0], "\n"), "\n$ ")[1:]
+	for i, exchange := range exchanges {
+		line, code, _ := strings.Cut(exchange, "\n")
+		if line == askForCode { // it was checked with the command before it
+			said.WriteString("$ " + line + "\n" + code + "\n")
+			continue
+		}
+		want := 0
+		if i+1 < len(exchanges) && strings.HasPrefix(exchanges[i+1], askForCode+"\n") {
+			want, _ = strconv.Atoi(strings.TrimPrefix(exchanges[i+1], askForCode+"\n"))
+		}
+		said.WriteString("$ " + line + "\n" + r.run(t, line, want))
 	}
 	if got, want := said.String(), r.blocks[0]; masked(got) != masked(want) {
 		t.Errorf("the page says\n%s\nand the system\n%s", want, got)
@@ -90,8 +102,11 @@ func (r *runbook) play(t *testing.T) {
 	r.blocks = r.blocks[1:]
 }
 
-// run gives what a command writes, with what it writes for people behind its data.
-func (r *runbook) run(t *testing.T, line string) string {
+// askForCode is how a conversation shows the exit code of the command before.
+const askForCode = "echo $?"
+
+// run gives what a command writes that must end with a code, with what it writes for people behind its data.
+func (r *runbook) run(t *testing.T, line string, code int) string {
 	t.Helper()
 	command, file, redirected := strings.Cut(line, " > ")
 	command = strings.ReplaceAll(planSHA.ReplaceAllString(command, r.sha), "older=15m", "older=1ms")
@@ -103,8 +118,12 @@ func (r *runbook) run(t *testing.T, line string) string {
 		args = append(args, word)
 	}
 	settings := append([]string{"INVENTORY_TIMEOUT=10m", "PAYMENT_TIMEOUT=10m"}, r.stack.env...)
-	c := spawn(t, t, settings, append(args, "--data", r.stack.data)...)
-	c.ends(t, 2*time.Minute, 0)
+	program := binary
+	if strings.HasPrefix(command, "branch/") {
+		program = r.branch
+	}
+	c := spawnBuild(program, t, t, settings, append(args, "--data", r.stack.data)...)
+	c.ends(t, 2*time.Minute, code)
 	if !redirected {
 		return c.stdout.String() + c.stderr.String()
 	}
@@ -141,9 +160,6 @@ func TestTheRunbookForWhatStandsStillHappensAsItStandsThere(t *testing.T) {
 	stuck := openRunbook(t, s, "Orders stuck in PAID")
 	stuck.play(t)
 	stuck.play(t)
-	touched := openRunbook(t, s, "A bad deploy: what did it touch?")
-	touched.play(t)
-	touched.play(t)
 
 	mend := s.breakSagas(t, "SKU-099")
 	id := s.place(t, wish{sku: "SKU-099"})
@@ -152,6 +168,43 @@ func TestTheRunbookForWhatStandsStillHappensAsItStandsThere(t *testing.T) {
 	refused.play(t)
 	mend()
 	refused.play(t)
+	s.verified(t)
+}
+
+// A build that forgets the refund is asked about last hour's orders, is deployed all the same, and is rolled back.
+func TestTheRunbookForABadDeployHappensAsItStandsThere(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
+	s := newEmbedded(t)
+	ahead := openRunbook(t, s, "A deploy is ahead: is it safe for the orders in flight?")
+	ahead.branch = branchBuild(t, ahead.text)
+	s.start(t)
+	for _, w := range []wish{{}, {sku: "SKU-NONE"}} {
+		s.awaitEnd(t, s.place(t, w), soon)
+	}
+	ahead.play(t)
+
+	s.terminate(t)
+	s.build = ahead.branch
+	s.start(t)
+	for range 2 {
+		s.place(t, wish{sku: "SKU-NONE"})
+	}
+	await(t, time.Minute, "nobody refunds two orders", func() bool { return s.inState(t, "undoing_payment") == 2 })
+	s.terminate(t)
+	s.build = ""
+	s.start(t)
+
+	touched := openRunbook(t, s, "A bad deploy: what did it touch?")
+	touched.play(t)
+	touched.play(t)
+	touched.play(t)
+	for _, o := range s.orders(t, "") {
+		if o.Items[0].SKU == "SKU-NONE" && (o.Status != "FAILED" || o.Reason != "out_of_stock") {
+			t.Errorf("%s is %s for %q", o.OrderID, o.Status, o.Reason)
+		}
+	}
+	s.balanced(t)
 	s.verified(t)
 }
 

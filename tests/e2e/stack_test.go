@@ -40,6 +40,7 @@ type stack struct {
 	data  string // folder of the embedded stack
 	http  *http.Client
 	env   []string // settings of every process
+	build string   // of the program that `millrace up` runs, where it is not the one under test
 
 	// launch starts every process with some settings more, which win.
 	launch func(t *testing.T, settings ...string) []*child
