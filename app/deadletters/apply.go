@@ -14,11 +14,12 @@ import (
 
 // Request is what Apply is told beside the plan.
 type Request struct {
-	Confirm string        // the plan's sha256
-	By      Act           // who, and why
-	Force   bool          // redrive even what was sent again too often
-	Timeout time.Duration // to wait for outcomes, from the last item that was begun
-	Pace    plan.Pace
+	Confirm    string        // the plan's sha256
+	By         Act           // who, and why
+	Force      bool          // redrive even what was sent again too often
+	NewEffects bool          // the plan may charge, give money back and mail
+	Timeout    time.Duration // to wait for outcomes, from the last item that was begun
+	Pace       plan.Pace
 }
 
 // look is how often what is under way is looked at.
@@ -28,7 +29,7 @@ const look = 100 * time.Millisecond
 // dealt with one after the other, different orders side by side. Each result is told as soon as it
 // is known. Applying a plan again goes on where the last time ended and does nothing twice.
 //
-// It fails, having done nothing, with plan.ErrAltered, plan.ErrUnconfirmed or ErrTooOften.
+// It fails, having done nothing, with plan.ErrAltered, plan.ErrUnconfirmed, ErrNewEffects or ErrTooOften.
 func (d *Desk) Apply(ctx context.Context, p Plan, r Request, tell func(plan.Result)) (plan.Sum, error) {
 	if err := allowed(p, r); err != nil {
 		return plan.Sum{}, err
@@ -81,6 +82,8 @@ func allowed(p Plan, r Request) error {
 		return plan.ErrAltered
 	case r.Confirm != p.SHA256:
 		return plan.ErrUnconfirmed
+	case p.Totals.Moves() && !r.NewEffects:
+		return ErrNewEffects.Because(errors.New(p.Totals.Stakes.String()))
 	case p.Action != ActRedrive || r.Force:
 		return nil
 	}

@@ -24,6 +24,7 @@ type shop struct {
 	mended  time.Time       // when that is over; never where it is zero
 	looks   int
 	notes   []string // what became of acts
+	stakes  map[string]deadletters.Stakes
 }
 
 // add puts a letter behind those of its order.
@@ -119,6 +120,10 @@ func (s *shop) Outcomes(handler string) []string {
 		return []string{"refunded"}
 	}
 	return nil
+}
+
+func (s *shop) Stakes(context.Context, string, string, []deadletters.Letter) (map[string]deadletters.Stakes, error) {
+	return s.stakes, nil
 }
 
 func (s *shop) Progress(_ context.Context, _ string, ids []string) (map[string]deadletters.Progress, error) {
@@ -377,6 +382,57 @@ func TestNothingIsDoneWithoutConfirmationOrTooOften(t *testing.T) {
 	})
 }
 
+func TestAPlanStatesWhatCanComeOfItAndIsNotAppliedOnAConfirmationAlone(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting").Parked = 2
+		s.add("b1", "b", "waiting")
+		s.add("c1", "c", "waiting")
+		s.stakes = map[string]deadletters.Stakes{
+			"a1": {Mails: 1, Captures: map[string]int64{"LKR": 2400}, Deduplicated: 1},
+			"b1": {Captures: map[string]int64{"LKR": 100, "EUR": 5}, Refunds: map[string]int64{"LKR": 7}},
+		}
+		p := s.plan(t, deadletters.ActRedrive, "")
+		got := p.Totals
+		if got.Letters != 3 || got.Parked != 2 || got.Mails != 1 || got.Deduplicated != 1 || got.Captures["LKR"] != 2500 || got.Captures["EUR"] != 5 || got.Refunds["LKR"] != 7 {
+			t.Errorf("the totals are %+v", got)
+		}
+		if p.Items[0].Stakes.Captures["LKR"] != 2400 || p.Items[1].Stakes.Mails != 0 || p.Items[2].Stakes.Moves() {
+			t.Errorf("the items are %+v", p.Items)
+		}
+		const words = "redrive 3 letters: 1 mails, 5 EUR and 2500 LKR charged, 7 LKR given back, 1 done already"
+		if p.String() != words {
+			t.Errorf("in words it is %q", p)
+		}
+		_, err := s.desk().Apply(t.Context(), p, request(p), nil)
+		if !errors.Is(err, deadletters.ErrNewEffects) || s.find("a1").Version != 1 || s.find("c1").Version != 1 {
+			t.Errorf("without a word for it: %v, and a1 is %+v", err, s.find("a1"))
+		}
+		forged := p
+		forged.Totals = deadletters.Totals{Letters: 3, Stakes: deadletters.NoStakes()}
+		if _, err := s.desk().Apply(t.Context(), forged, request(forged), nil); !errors.Is(err, plan.ErrAltered) {
+			t.Errorf("with totals of nothing: %v", err)
+		}
+		r := request(p)
+		r.NewEffects = true
+		if sum, err := s.desk().Apply(t.Context(), p, r, func(plan.Result) {}); err != nil || !sum.OK {
+			t.Errorf("with a word for it: %+v, %v", sum, err)
+		}
+	})
+}
+
+func TestWhatCannotBeReadMayMoveMoney(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.stakes = map[string]deadletters.Stakes{"a1": {Unreadable: 1}}
+		p := s.plan(t, deadletters.ActRedrive, "")
+		if _, err := s.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, deadletters.ErrNewEffects) {
+			t.Errorf("it was applied: %v", err)
+		}
+	})
+}
+
 func TestAStoreThatIsAwayEndsTheRunWithWhatWasKnown(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {
@@ -405,14 +461,15 @@ func TestAPlanIsReadAsItWasWrittenOrNotAtAll(t *testing.T) {
 	each(t, func(t *testing.T, s *shop) {
 		s.add("a1", "a", "waiting")
 		p := s.plan(t, deadletters.ActRedrive, "")
-		text := fmt.Sprintf(`{"kind":%q,"action":"redrive","filter":"all that wait","madeAt":%q,"items":[{"id":"a1","version":1,"service":"inventory-service",`+
-			`"consumer":"c","handler":"reserve_stock","orderId":"a","type":"","reason":"broken","redrives":0,"position":1,"parked":0}],"sha256":%q}`,
+		text := fmt.Sprintf(`{"kind":%q,"action":"redrive","filter":"all that wait","madeAt":%q,"totals":{"letters":1,"parked":0,"deduplicated":0,"unreadable":0,"mails":0,"captures":{},"refunds":{}},"items":[{"id":"a1","version":1,"service":"inventory-service",`+
+			`"consumer":"c","handler":"reserve_stock","orderId":"a","type":"","reason":"broken","redrives":0,"position":1,"parked":0,`+
+			`"stakes":{"deduplicated":0,"unreadable":0,"mails":0,"captures":{},"refunds":{}}}],"sha256":%q}`,
 			deadletters.PlanKind, p.MadeAt.Format(time.RFC3339), p.SHA256)
 		if got, err := deadletters.ReadPlan([]byte(text)); err != nil || len(got.Items) != 1 || got.SHA256 != p.SHA256 {
 			t.Errorf("read: %+v, %v", got, err)
 		}
 		for _, altered := range []string{
-			strings.Replace(text, `"redrive"`, `"discard"`, 1), strings.Replace(text, `"version":1`, `"version":2`, 1),
+			strings.Replace(text, `"redrive"`, `"discard"`, 1), strings.Replace(text, `"version":1`, `"version":2`, 1), strings.Replace(text, `"mails":0`, `"mails":1`, 1),
 			text[:len(text)/2], text + text, "", "[]", strings.Replace(text, `"kind"`, `"more":1,"kind"`, 1),
 		} {
 			if _, err := deadletters.ReadPlan([]byte(altered)); !errors.Is(err, plan.ErrAltered) {

@@ -114,6 +114,9 @@ type Store interface {
 	Settle(ctx context.Context, item Item, outcome string, by Act) error
 	// Note keeps what became of an act behind the act itself. Saying the same again changes nothing.
 	Note(ctx context.Context, item Item, action string, by Act, r plan.Result) error
+	// Stakes gives what can come of an act on letters, by letter: its own share, and that of what is parked
+	// behind it. What two of them would both do counts once, for the first. It changes nothing.
+	Stakes(ctx context.Context, action, outcome string, letters []Letter) (map[string]Stakes, error)
 	// Outcomes are those that Settle takes for a handler's letters; none for a message.
 	Outcomes(handler string) []string
 	// Progress gives where letters of a service are now; those that are not there are left out.

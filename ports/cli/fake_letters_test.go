@@ -63,6 +63,22 @@ func (f *fakeLetters) Outcomes(handler string) []string {
 	return nil
 }
 
+// Stakes has the refund give money back, and what is parked behind letter-1 done already.
+func (f *fakeLetters) Stakes(_ context.Context, action, _ string, letters []deadletters.Letter) (map[string]deadletters.Stakes, error) {
+	all := map[string]deadletters.Stakes{}
+	for _, l := range letters {
+		s := deadletters.NoStakes()
+		if action == deadletters.ActRedrive && l.Type == "refund" {
+			s.Refunds["LKR"] = 2400
+		}
+		if l.ID == "letter-1" {
+			s.Deduplicated = 1
+		}
+		all[l.ID] = s
+	}
+	return all, nil
+}
+
 func (f *fakeLetters) Progress(_ context.Context, _ string, ids []string) (map[string]deadletters.Progress, error) {
 	found := map[string]deadletters.Progress{}
 	for _, id := range ids {
