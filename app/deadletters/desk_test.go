@@ -25,6 +25,7 @@ type shop struct {
 	looks   int
 	notes   []string // what became of acts
 	stakes  map[string]deadletters.Stakes
+	inHand  map[string]string // orders, and the plans that have them
 }
 
 // add puts a letter behind those of its order.
@@ -46,9 +47,10 @@ func (s *shop) find(id string) *deadletters.Whole {
 	return nil
 }
 
-func (s *shop) front(order string) *deadletters.Whole {
+// front is the first of a letter's order at its consumer that is not over.
+func (s *shop) front(of *deadletters.Whole) *deadletters.Whole {
 	for _, l := range s.letters {
-		if l.OrderID == order && (l.State == "waiting" || l.State == "parked" || l.State == "redriving") {
+		if l.OrderID == of.OrderID && l.Consumer == of.Consumer && (l.State == "waiting" || l.State == "parked" || l.State == "redriving") {
 			return l
 		}
 	}
@@ -78,21 +80,38 @@ func (s *shop) act(item deadletters.Item, state string) error {
 		return deadletters.ErrNoLetter
 	case l.Version != item.Version || l.State != "waiting":
 		return deadletters.ErrChanged
-	case s.front(l.OrderID) != l:
+	case s.front(l) != l:
 		return deadletters.ErrBehind
+	case s.inHand[l.OrderID] == "":
+		return errors.New("nobody has the order in hand")
 	}
 	if s.move(l, state); state == "redriving" {
 		l.Redrives++
 		return nil
 	}
-	s.advance(l.OrderID)
+	s.advance(l)
 	return nil
 }
 
-func (s *shop) advance(order string) {
-	if next := s.front(order); next != nil && next.State == "parked" {
+func (s *shop) advance(of *deadletters.Whole) {
+	if next := s.front(of); next != nil && next.State == "parked" {
 		s.move(next, "redriving")
 	}
+}
+
+func (s *shop) Take(_ context.Context, order string, by deadletters.Act) error {
+	if plan := s.inHand[order]; plan != "" && plan != by.Plan {
+		return deadletters.ErrInHand
+	}
+	s.inHand[order] = by.Plan
+	return nil
+}
+
+func (s *shop) LetGo(_ context.Context, order string, by deadletters.Act) error {
+	if s.inHand[order] == by.Plan {
+		delete(s.inHand, order)
+	}
+	return nil
 }
 
 func (s *shop) Redrive(_ context.Context, item deadletters.Item, _ deadletters.Act) error {
@@ -130,7 +149,7 @@ func (s *shop) Progress(_ context.Context, _ string, ids []string) (map[string]d
 	found := map[string]deadletters.Progress{}
 	for _, l := range s.letters {
 		if slices.Contains(ids, l.ID) {
-			front := s.front(l.OrderID)
+			front := s.front(l)
 			found[l.ID] = deadletters.Progress{State: l.State, Version: l.Version, Redrives: l.Redrives, Reason: l.Reason,
 				Handled: l.State == "done", Blocked: l.State == "parked" && front.State == "waiting"}
 		}
@@ -162,7 +181,7 @@ func (s *shop) handle() {
 			continue
 		}
 		s.move(l, "done")
-		s.advance(l.OrderID)
+		s.advance(l)
 		return
 	}
 }
@@ -211,7 +230,7 @@ func request(p deadletters.Plan) deadletters.Request {
 // each runs a case in time of its own.
 func each(t *testing.T, do func(t *testing.T, s *shop)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { do(t, &shop{refuses: map[string]bool{}}) })
+	synctest.Test(t, func(t *testing.T) { do(t, &shop{refuses: map[string]bool{}, inHand: map[string]string{}}) })
 }
 
 func want(t *testing.T, got, want string) {
@@ -430,6 +449,65 @@ func TestWhatCannotBeReadMayMoveMoney(t *testing.T) {
 		if _, err := s.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, deadletters.ErrNewEffects) {
 			t.Errorf("it was applied: %v", err)
 		}
+	})
+}
+
+func TestAnOrderThatAnotherApplyHasInHandIsSkippedAndNoOther(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.add("a2", "a", "waiting")
+		s.add("b1", "b", "waiting")
+		s.inHand["a"] = "another plan"
+		p := s.plan(t, deadletters.ActRedrive, "")
+		want(t, s.apply(t, p), "a1 SKIPPED, a2 SKIPPED, b1 VERIFIED")
+		if s.find("a1").Version != 1 || s.inHand["a"] != "another plan" || s.inHand["b"] != "" {
+			t.Errorf("a1 is %+v, and in hand are %v", s.find("a1"), s.inHand)
+		}
+	})
+}
+
+func TestAnOrderIsInHandUntilAllOfItIsKnown(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.add("a2", "a", "parked")
+		s.add("a3", "a", "waiting").Consumer = "another"
+		p := s.plan(t, deadletters.ActRedrive, "")
+		let := 0
+		desk := deadletters.NewDesk(s, time.Now, func(_ context.Context, d time.Duration) error {
+			if s.inHand["a"] != p.SHA256 {
+				let++
+			}
+			s.handle()
+			time.Sleep(d) // the test's own time
+			return nil
+		})
+		sum, err := desk.Apply(t.Context(), p, request(p), func(plan.Result) {})
+		if err != nil || sum.Verified != 3 || let > 0 {
+			t.Errorf("it was let go %d times on the way: %+v, %v", let, sum, err)
+		}
+		if len(s.inHand) != 0 {
+			t.Errorf("in hand still are %v", s.inHand)
+		}
+		s.add("b1", "b", "waiting")
+		s.closed = true
+		want(t, s.apply(t, s.plan(t, deadletters.ActRedrive, "")), "b1 TIMED_OUT")
+		if len(s.inHand) != 0 {
+			t.Errorf("what has timed out is in hand still: %v", s.inHand)
+		}
+	})
+}
+
+func TestWhatAnEarlierRunHasDoneIsHeardOfThoughAnotherHasTheOrderNow(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.closed = true
+		p := s.plan(t, deadletters.ActRedrive, "")
+		want(t, s.apply(t, p), "a1 TIMED_OUT")
+		s.closed, s.inHand["a"] = false, "another plan"
+		want(t, s.apply(t, p), "a1 VERIFIED")
 	})
 }
 

@@ -103,6 +103,12 @@ type Store interface {
 	List(ctx context.Context, f Filter) ([]Letter, error)
 	// Show fails with fault.NotFound.
 	Show(ctx context.Context, id string) (Whole, error)
+	// Take takes an order in hand for the plan of an act: until it lets it go, no apply of another plan acts on
+	// that order, be it on its saga or on its dead letters at any service. It fails with ErrInHand. Taking again
+	// what the plan has changes nothing. A plan that died loses it after ten minutes.
+	Take(ctx context.Context, orderID string, by Act) error
+	// LetGo ends that. An order that the plan does not have is left as it is.
+	LetGo(ctx context.Context, orderID string, by Act) error
 	// Redrive sends the letter to its handler again, in one transaction with everything that says so.
 	// It fails with ErrChanged when the letter is not as planned, and with ErrBehind when another
 	// one of its order is in front.
@@ -129,6 +135,7 @@ type Store interface {
 var (
 	ErrNoLetter = fault.New(fault.NotFound, "no_such_letter", "there is no dead letter with that id: `millrace dlq list --each` shows those there are")
 	ErrChanged  = fault.New(fault.Conflict, "letter_changed", "it has changed since the plan was made")
+	ErrInHand   = fault.New(fault.Conflict, "order_in_hand", "another apply has the order in hand")
 	ErrBehind   = fault.New(fault.Conflict, "letter_behind", "another dead letter of its order is in front of it")
 )
 

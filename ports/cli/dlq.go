@@ -294,8 +294,8 @@ func (p *program) dlqApply() *cobra.Command {
 		Short: "Do what a plan says, and wait until it has taken effect",
 		Long: `Apply a plan of "dlq plan" (a file, or - for stdin). Letters of one order are dealt with one after the
 other, and what is parked behind them follows in order. Each is reported: VERIFIED (it took effect),
-FAILED_AGAIN (it is a dead letter again), SKIPPED (it has changed since the plan, or one in front is in
-the way) or TIMED_OUT (sent, and not handled before --timeout: the services may be down). Apply the
+FAILED_AGAIN (it is a dead letter again), SKIPPED (it has changed since the plan, one in front is in the
+way, or another apply, of letters or of sagas, has its order in hand) or TIMED_OUT (sent, and not handled before --timeout: the services may be down). Apply the
 same plan again to go on: nothing is done twice. What was done is kept: see "saga audit".
 
 Exits 0 when all are VERIFIED, 2 when not, and 5, having done nothing, when the plan was altered or is

@@ -45,6 +45,10 @@ func (f *fakeLetters) Show(ctx context.Context, id string) (deadletters.Whole, e
 	}, nil
 }
 
+func (f *fakeLetters) Take(context.Context, string, deadletters.Act) error { return nil }
+
+func (f *fakeLetters) LetGo(context.Context, string, deadletters.Act) error { return nil }
+
 func (f *fakeLetters) Redrive(_ context.Context, item deadletters.Item, _ deadletters.Act) error {
 	f.begun[item.ID] = item.Version
 	return nil
