@@ -28,6 +28,8 @@ import (
 type Operator struct {
 	ordering *Core
 	of       map[string]*Core // by service
+
+	receivers map[string][]Receiver // by message type
 }
 
 // NewOperator makes the store. Cores are by service.
