@@ -144,7 +144,8 @@ func (f *foreseen) of(ctx context.Context, letterID string) (deadletters.Stakes,
 		return s, nil // it has gone since it was listed, and will be skipped
 	}
 	if r.act() {
-		return s, f.act(ctx, r, &s)
+		err := f.act(ctx, r, &s)
+		return s, err
 	}
 	handed := f.behind[letterID]
 	if f.action == deadletters.ActRedrive {

@@ -234,6 +234,9 @@ func (w *work) begin(ctx context.Context, q *queue, item Item) (waits bool, err 
 		}
 	}
 	if err = w.take(ctx, item); err == nil {
+		err = w.harmless(ctx, item)
+	}
+	if err == nil {
 		err = act(ctx, item, w.request.By)
 	}
 	switch {
@@ -269,6 +272,24 @@ func (w *work) take(ctx context.Context, item Item) error {
 		w.held[item.OrderID] = true
 	}
 	return err
+}
+
+// harmless looks once more, before the act, where nobody has allowed new effects: what would have come to nothing
+// when the plan was made may have come to something since. It fails with ErrNewEffects then. What is decided
+// between the look and the handler is not seen.
+func (w *work) harmless(ctx context.Context, item Item) error {
+	if w.request.NewEffects || w.resumed(item) {
+		return nil
+	}
+	of := []Letter{{ID: item.ID, Service: item.Service, OrderID: item.OrderID}}
+	stakes, err := w.desk.store.Stakes(ctx, w.plan.Action, w.plan.Outcome, of)
+	if err != nil {
+		return err
+	}
+	if now := stakes[item.ID]; now.Moves() {
+		return ErrNewEffects.Because(fmt.Errorf("%s, since it was made: plan again", now))
+	}
+	return nil
 }
 
 // resumed says whether a letter is where this plan has brought it: the plan was applied before.

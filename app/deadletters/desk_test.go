@@ -452,6 +452,25 @@ func TestWhatCannotBeReadMayMoveMoney(t *testing.T) {
 	})
 }
 
+func TestWhatHasComeToMoveMoneySinceThePlanIsSkipped(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.add("b1", "b", "waiting")
+		p := s.plan(t, deadletters.ActRedrive, "")
+		s.stakes = map[string]deadletters.Stakes{"a1": {Refunds: map[string]int64{"LKR": 7}}}
+		want(t, s.apply(t, p), "a1 SKIPPED, b1 VERIFIED")
+		if s.find("a1").Version != 1 || len(s.inHand) != 0 {
+			t.Errorf("a1 is %+v, and in hand are %v", s.find("a1"), s.inHand)
+		}
+		r := request(p)
+		r.NewEffects = true
+		if sum, err := s.desk().Apply(t.Context(), p, r, func(plan.Result) {}); err != nil || !sum.OK {
+			t.Errorf("with a word for it: %+v, %v", sum, err)
+		}
+	})
+}
+
 func TestAnOrderThatAnotherApplyHasInHandIsSkippedAndNoOther(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {
