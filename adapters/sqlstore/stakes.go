@@ -62,13 +62,15 @@ func (l *Letters) Stakes(ctx context.Context, action, outcome string, letters []
 // chunksOf gives letters in their order, those of one service at a time, as many as one statement is about.
 func chunksOf(letters []deadletters.Letter) func(yield func([]deadletters.Letter) bool) {
 	return func(yield func([]deadletters.Letter) bool) {
-		for from, to := 0, 0; from < len(letters); from = to {
-			for to = from; to < len(letters) && to-from < atOnce && letters[to].Service == letters[from].Service; {
-				to++
+		for len(letters) > 0 {
+			n := 1
+			for n < min(len(letters), atOnce) && letters[n].Service == letters[0].Service {
+				n++
 			}
-			if !yield(letters[from:to]) {
+			if !yield(letters[:n]) {
 				return
 			}
+			letters = letters[n:]
 		}
 	}
 }
@@ -168,12 +170,8 @@ func (f *foreseen) message(ctx context.Context, r letterRecord, s *deadletters.S
 	if !f.acts {
 		return nil
 	}
-	e, err := messages.Open(r.Payload)
-	var m messages.Message
-	if err == nil {
-		m, err = e.Message()
-	}
-	if err != nil {
+	m := readable(r.Payload)
+	if m == nil {
 		s.Unreadable++
 		return nil
 	}
@@ -189,6 +187,19 @@ func (f *foreseen) message(ctx context.Context, r letterRecord, s *deadletters.S
 		return err
 	}
 	return f.count(ctx, stakes, s, true)
+}
+
+// readable gives the message of a record; nil where this build cannot read it.
+func readable(payload []byte) messages.Message {
+	e, err := messages.Open(payload)
+	if err != nil {
+		return nil
+	}
+	m, err := e.Message()
+	if err != nil {
+		return nil
+	}
+	return m
 }
 
 // act adds what a refused act does that is tried again, or what a person's word on it sets off.

@@ -101,7 +101,7 @@ func allowed(p Plan, r Request) error {
 	case r.Confirm != p.SHA256:
 		return plan.ErrUnconfirmed
 	case p.Totals.Moves() && !r.NewEffects:
-		return ErrNewEffects.Because(errors.New(p.Totals.Stakes.String()))
+		return ErrNewEffects.Because(errors.New(p.Totals.String()))
 	case p.Action != ActRedrive || r.Force:
 		return nil
 	}

@@ -123,12 +123,12 @@ func itemOf(l Letter) Item {
 func (t *Totals) add(i Item) {
 	t.Letters++
 	t.Parked += i.Parked
-	t.Stakes.Add(i.Stakes)
+	t.Add(i.Stakes)
 }
 
 // String is the plan in a line.
 func (p Plan) String() string {
-	return fmt.Sprintf("%s %d letters: %s", p.Action, p.Totals.Letters, p.Totals.Stakes)
+	return fmt.Sprintf("%s %d letters: %s", p.Action, p.Totals.Letters, p.Totals)
 }
 
 func takes(outcomes []string) string {
