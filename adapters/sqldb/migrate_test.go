@@ -1,6 +1,7 @@
 package sqldb_test
 
 import (
+	"errors"
 	"net/url"
 	"os"
 	"testing"
@@ -20,16 +21,16 @@ func TestAMigrationOfALargeTableMayTakeItsTime(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		lock string
-		back int // to the version before it
+		at   int64 // its version; the database is brought to the one before it
 	}{
-		"00014": {"LOCK TABLE saga_journal IN ROW EXCLUSIVE MODE", 2},
-		"00015": {"LOCK TABLE orders IN ACCESS SHARE MODE", 1},
+		"00014": {"LOCK TABLE saga_journal IN ROW EXCLUSIVE MODE", 14},
+		"00015": {"LOCK TABLE orders IN ACCESS SHARE MODE", 15},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := adaptertest.Postgres(t, dsn, "orders")
-			for range c.back {
-				if err := sqldb.MigrateDown(t.Context(), db, "orders"); err != nil {
+			for v, err := sqldb.Status(t.Context(), db, "orders"); v.At >= c.at || err != nil; v, err = sqldb.Status(t.Context(), db, "orders") {
+				if err = errors.Join(err, sqldb.MigrateDown(t.Context(), db, "orders")); err != nil {
 					t.Fatal(err)
 				}
 			}
