@@ -34,6 +34,7 @@ type Letters struct {
 	cores       []*Core
 	of          map[string]*Core      // by service
 	settlements map[string]Settlement // by handler, such as intent_refund
+	foresights  func() map[string]Foresight
 }
 
 // NewLetters makes the store. Cores are by service; two services may share a database.

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,6 +28,8 @@ import (
 type Operator struct {
 	ordering *Core
 	of       map[string]*Core // by service
+
+	receivers map[string][]Receiver // by message type
 }
 
 // NewOperator makes the store. Cores are by service.
@@ -38,10 +41,6 @@ var (
 	_ operator.Store      = (*Operator)(nil)
 	_ engine.OperatorWork = (*Operator)(nil)
 )
-
-// underWay is for how long an act without an outcome keeps others away from its saga: by then whoever
-// waited for it has gone.
-const underWay = 10 * time.Minute
 
 // errGone: the message was deleted by the outbox's retention since the plan was made.
 var errGone = fault.New(fault.Conflict, "message_gone", "a message of the plan is not in its outbox any more: plan again")
@@ -57,16 +56,14 @@ type operatorTx struct {
 	store *Operator
 }
 
-// Record stages the act's line. The saga is locked, so that two acts on it see each other.
-func (t *operatorTx) Record(ctx context.Context, r engine.Record) error {
-	var others int
-	const open = `SELECT count(*) FROM ops_audit a WHERE a.order_id = ? AND a.line = 1 AND a.act LIKE 'saga %' AND a.plan <> ? AND a.at > ?
-		AND NOT EXISTS (SELECT 1 FROM ops_audit o WHERE o.id = a.id AND o.line > 1)`
-	if err := t.tx.GetContext(ctx, &others, t.tx.Rebind(open), r.OrderID, r.By.Plan, t.now.Add(-underWay)); err != nil {
-		return fmt.Errorf("look for other acts: %w", err)
-	}
-	if others > 0 {
+// Record takes the order in hand and stages the act's line.
+func (t *operatorTx) Record(_ context.Context, r engine.Record) error {
+	err := t.takeInHand(r.OrderID, r.By.Plan)
+	if errors.Is(err, errInHand) {
 		return engine.ErrUnderWay
+	}
+	if err != nil {
+		return err
 	}
 	t.record(auditRecord{ID: r.ID, Act: "saga " + r.Act.String(), Target: r.OrderID, OrderID: r.OrderID, Version: r.Version, Detail: r.Detail}, r.By)
 	return nil
@@ -146,9 +143,9 @@ func (o *Operator) Begun(ctx context.Context, seal string) (map[string]time.Time
 	return begun, nil
 }
 
-// Note keeps what became of an act.
+// Note keeps what became of an act, and lets its order go.
 func (o *Operator) Note(ctx context.Context, actID string, r plan.Result) error {
-	return o.ordering.note(ctx, actID, r.Outcome, r.Detail)
+	return o.ordering.note(ctx, actID, r.Outcome, r.Detail, letGoOf(actID))
 }
 
 // standingRecord is an order with its saga, which is null before its first message.

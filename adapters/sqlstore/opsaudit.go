@@ -41,9 +41,15 @@ func (u *unit) record(r auditRecord, by plan.Act) {
 	u.stage(auditRow, r.ID, max(r.Line, 1), u.now, r.Act, r.Target, r.OrderID, r.Version, by.Plan, by.Actor, by.Reason, r.Outcome, r.Detail)
 }
 
-// note writes what became of an act behind its lines, unless the last of them says so already.
-func (c *Core) note(ctx context.Context, actID, outcome, detail string) error {
+// note writes what became of an act behind its lines, unless the last of them says so already, and does in the
+// same transaction what else an outcome brings.
+func (c *Core) note(ctx context.Context, actID, outcome, detail string, also ...func(*unit) error) error {
 	err := c.alone(messages.WithCause(ctx, messages.Cause{}), func(u *unit) error {
+		for _, do := range also {
+			if err := do(u); err != nil {
+				return err
+			}
+		}
 		var rows []auditRecord
 		if err := u.tx.SelectContext(u.ctx, &rows, u.tx.Rebind(auditColumns+" WHERE a.id = ? ORDER BY a.line DESC LIMIT 1"), actID); err != nil {
 			return err

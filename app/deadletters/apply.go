@@ -14,21 +14,23 @@ import (
 
 // Request is what Apply is told beside the plan.
 type Request struct {
-	Confirm string        // the plan's sha256
-	By      Act           // who, and why
-	Force   bool          // redrive even what was sent again too often
-	Timeout time.Duration // to wait for outcomes, from the last item that was begun
-	Pace    plan.Pace
+	Confirm    string        // the plan's sha256
+	By         Act           // who, and why
+	Force      bool          // redrive even what was sent again too often
+	NewEffects bool          // the plan may charge, give money back and mail
+	Timeout    time.Duration // to wait for outcomes, from the last item that was begun
+	Pace       plan.Pace
 }
 
 // look is how often what is under way is looked at.
 const look = 100 * time.Millisecond
 
 // Apply does what a plan says, and waits until it is known what came of it. Letters of one order are
-// dealt with one after the other, different orders side by side. Each result is told as soon as it
+// dealt with one after the other, different orders side by side; an order that another apply has in hand, of
+// letters or of sagas, is skipped. Each result is told as soon as it
 // is known. Applying a plan again goes on where the last time ended and does nothing twice.
 //
-// It fails, having done nothing, with plan.ErrAltered, plan.ErrUnconfirmed or ErrTooOften.
+// It fails, having done nothing, with plan.ErrAltered, plan.ErrUnconfirmed, ErrNewEffects or ErrTooOften.
 func (d *Desk) Apply(ctx context.Context, p Plan, r Request, tell func(plan.Result)) (plan.Sum, error) {
 	if err := allowed(p, r); err != nil {
 		return plan.Sum{}, err
@@ -36,7 +38,7 @@ func (d *Desk) Apply(ctx context.Context, p Plan, r Request, tell func(plan.Resu
 	r.By.Plan = p.SHA256
 	w := &work{
 		desk: d, plan: p, request: r, tell: tell, sum: plan.Sum{OK: true, Items: []plan.Result{}},
-		gait: plan.NewGait(r.Pace, len(p.Items), d.now), deadline: d.now().Add(r.Timeout),
+		gait: plan.NewGait(r.Pace, len(p.Items), d.now), deadline: d.now().Add(r.Timeout), held: map[string]bool{},
 	}
 	queues := w.queues()
 	for {
@@ -50,6 +52,9 @@ func (d *Desk) Apply(ctx context.Context, p Plan, r Request, tell func(plan.Resu
 				if err := w.giveUp(ctx, q); err != nil {
 					return w.sum, err
 				}
+			}
+			if err := w.letGo(ctx, queues); err != nil {
+				return w.sum, err
 			}
 		}
 		if !slices.ContainsFunc(queues, func(q *queue) bool { return !q.over() }) {
@@ -71,6 +76,20 @@ func (w *work) turn(ctx context.Context, queues []*queue) error {
 			return err
 		}
 	}
+	return w.letGo(ctx, queues)
+}
+
+// letGo lets the orders go of whose letters everything is known, at all consumers.
+func (w *work) letGo(ctx context.Context, queues []*queue) error {
+	for order := range w.held {
+		if slices.ContainsFunc(queues, func(q *queue) bool { return q.order == order && !q.over() }) {
+			continue
+		}
+		if err := w.desk.store.LetGo(ctx, order, w.request.By); err != nil {
+			return err
+		}
+		delete(w.held, order)
+	}
 	return nil
 }
 
@@ -81,6 +100,8 @@ func allowed(p Plan, r Request) error {
 		return plan.ErrAltered
 	case r.Confirm != p.SHA256:
 		return plan.ErrUnconfirmed
+	case p.Totals.Moves() && !r.NewEffects:
+		return ErrNewEffects.Because(errors.New(p.Totals.String()))
 	case p.Action != ActRedrive || r.Force:
 		return nil
 	}
@@ -101,12 +122,14 @@ type work struct {
 	sum     plan.Sum
 	gait    *plan.Gait
 	now     map[string]Progress // by letter, at the last look
+	held    map[string]bool     // orders that this run has in hand
 
 	deadline time.Time
 }
 
 // queue is the letters of one order at one consumer.
 type queue struct {
+	order   string // "" where the letter does not say
 	items   []Item // planned ones that are not dealt with, in their sequence
 	begun   bool   // the first of them is under way
 	parked  []Item // those that waited behind, and whose turn has come or comes
@@ -122,7 +145,7 @@ func (w *work) queues() []*queue {
 	for _, item := range w.plan.Items {
 		k := key{item.Service, item.Consumer, cmp.Or(item.OrderID, item.ID)}
 		if byKey[k] == nil {
-			byKey[k] = &queue{}
+			byKey[k] = &queue{order: item.OrderID}
 			all = append(all, byKey[k])
 		}
 		byKey[k].items = append(byKey[k].items, item)
@@ -210,7 +233,12 @@ func (w *work) begin(ctx context.Context, q *queue, item Item) (waits bool, err 
 			return w.desk.store.Settle(ctx, item, w.plan.Outcome, by)
 		}
 	}
-	err = act(ctx, item, w.request.By)
+	if err = w.take(ctx, item); err == nil {
+		err = w.harmless(ctx, item)
+	}
+	if err == nil {
+		err = act(ctx, item, w.request.By)
+	}
 	switch {
 	case err == nil, errors.Is(err, ErrChanged) && w.resumed(item):
 		q.watch(behind)
@@ -232,6 +260,36 @@ func (w *work) begin(ctx context.Context, q *queue, item Item) (waits bool, err 
 		return false, w.end(ctx, item, plan.Skipped, err.Error(), false)
 	}
 	return false, err
+}
+
+// take takes the letter's order in hand, unless what the plan says was done to it by an earlier run.
+func (w *work) take(ctx context.Context, item Item) error {
+	if item.OrderID == "" || w.resumed(item) {
+		return nil
+	}
+	err := w.desk.store.Take(ctx, item.OrderID, w.request.By)
+	if err == nil {
+		w.held[item.OrderID] = true
+	}
+	return err
+}
+
+// harmless looks once more, before the act, where nobody has allowed new effects: what would have come to nothing
+// when the plan was made may have come to something since. It fails with ErrNewEffects then. What is decided
+// between the look and the handler is not seen.
+func (w *work) harmless(ctx context.Context, item Item) error {
+	if w.request.NewEffects || w.resumed(item) {
+		return nil
+	}
+	of := []Letter{{ID: item.ID, Service: item.Service, OrderID: item.OrderID}}
+	stakes, err := w.desk.store.Stakes(ctx, w.plan.Action, w.plan.Outcome, of)
+	if err != nil {
+		return err
+	}
+	if now := stakes[item.ID]; now.Moves() {
+		return ErrNewEffects.Because(fmt.Errorf("%s, since it was made: plan again", now))
+	}
+	return nil
 }
 
 // resumed says whether a letter is where this plan has brought it: the plan was applied before.

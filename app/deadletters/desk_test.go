@@ -24,6 +24,8 @@ type shop struct {
 	mended  time.Time       // when that is over; never where it is zero
 	looks   int
 	notes   []string // what became of acts
+	stakes  map[string]deadletters.Stakes
+	inHand  map[string]string // orders, and the plans that have them
 }
 
 // add puts a letter behind those of its order.
@@ -45,9 +47,10 @@ func (s *shop) find(id string) *deadletters.Whole {
 	return nil
 }
 
-func (s *shop) front(order string) *deadletters.Whole {
+// front is the first of a letter's order at its consumer that is not over.
+func (s *shop) front(of *deadletters.Whole) *deadletters.Whole {
 	for _, l := range s.letters {
-		if l.OrderID == order && (l.State == "waiting" || l.State == "parked" || l.State == "redriving") {
+		if l.OrderID == of.OrderID && l.Consumer == of.Consumer && (l.State == "waiting" || l.State == "parked" || l.State == "redriving") {
 			return l
 		}
 	}
@@ -77,21 +80,38 @@ func (s *shop) act(item deadletters.Item, state string) error {
 		return deadletters.ErrNoLetter
 	case l.Version != item.Version || l.State != "waiting":
 		return deadletters.ErrChanged
-	case s.front(l.OrderID) != l:
+	case s.front(l) != l:
 		return deadletters.ErrBehind
+	case s.inHand[l.OrderID] == "":
+		return errors.New("nobody has the order in hand")
 	}
 	if s.move(l, state); state == "redriving" {
 		l.Redrives++
 		return nil
 	}
-	s.advance(l.OrderID)
+	s.advance(l)
 	return nil
 }
 
-func (s *shop) advance(order string) {
-	if next := s.front(order); next != nil && next.State == "parked" {
+func (s *shop) advance(of *deadletters.Whole) {
+	if next := s.front(of); next != nil && next.State == "parked" {
 		s.move(next, "redriving")
 	}
+}
+
+func (s *shop) Take(_ context.Context, order string, by deadletters.Act) error {
+	if plan := s.inHand[order]; plan != "" && plan != by.Plan {
+		return deadletters.ErrInHand
+	}
+	s.inHand[order] = by.Plan
+	return nil
+}
+
+func (s *shop) LetGo(_ context.Context, order string, by deadletters.Act) error {
+	if s.inHand[order] == by.Plan {
+		delete(s.inHand, order)
+	}
+	return nil
 }
 
 func (s *shop) Redrive(_ context.Context, item deadletters.Item, _ deadletters.Act) error {
@@ -121,11 +141,15 @@ func (s *shop) Outcomes(handler string) []string {
 	return nil
 }
 
+func (s *shop) Stakes(context.Context, string, string, []deadletters.Letter) (map[string]deadletters.Stakes, error) {
+	return s.stakes, nil
+}
+
 func (s *shop) Progress(_ context.Context, _ string, ids []string) (map[string]deadletters.Progress, error) {
 	found := map[string]deadletters.Progress{}
 	for _, l := range s.letters {
 		if slices.Contains(ids, l.ID) {
-			front := s.front(l.OrderID)
+			front := s.front(l)
 			found[l.ID] = deadletters.Progress{State: l.State, Version: l.Version, Redrives: l.Redrives, Reason: l.Reason,
 				Handled: l.State == "done", Blocked: l.State == "parked" && front.State == "waiting"}
 		}
@@ -157,7 +181,7 @@ func (s *shop) handle() {
 			continue
 		}
 		s.move(l, "done")
-		s.advance(l.OrderID)
+		s.advance(l)
 		return
 	}
 }
@@ -206,7 +230,7 @@ func request(p deadletters.Plan) deadletters.Request {
 // each runs a case in time of its own.
 func each(t *testing.T, do func(t *testing.T, s *shop)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { do(t, &shop{refuses: map[string]bool{}}) })
+	synctest.Test(t, func(t *testing.T) { do(t, &shop{refuses: map[string]bool{}, inHand: map[string]string{}}) })
 }
 
 func want(t *testing.T, got, want string) {
@@ -377,6 +401,135 @@ func TestNothingIsDoneWithoutConfirmationOrTooOften(t *testing.T) {
 	})
 }
 
+func TestAPlanStatesWhatCanComeOfItAndIsNotAppliedOnAConfirmationAlone(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting").Parked = 2
+		s.add("b1", "b", "waiting")
+		s.add("c1", "c", "waiting")
+		s.stakes = map[string]deadletters.Stakes{
+			"a1": {Mails: 1, Captures: map[string]int64{"LKR": 2400}, Deduplicated: 1},
+			"b1": {Captures: map[string]int64{"LKR": 100, "EUR": 5}, Refunds: map[string]int64{"LKR": 7}},
+		}
+		p := s.plan(t, deadletters.ActRedrive, "")
+		got := p.Totals
+		if got.Letters != 3 || got.Parked != 2 || got.Mails != 1 || got.Deduplicated != 1 || got.Captures["LKR"] != 2500 || got.Captures["EUR"] != 5 || got.Refunds["LKR"] != 7 {
+			t.Errorf("the totals are %+v", got)
+		}
+		if p.Items[0].Stakes.Captures["LKR"] != 2400 || p.Items[1].Stakes.Mails != 0 || p.Items[2].Stakes.Moves() {
+			t.Errorf("the items are %+v", p.Items)
+		}
+		const words = "redrive 3 letters: 1 mails, 5 EUR and 2500 LKR charged, 7 LKR given back, 1 done already"
+		if p.String() != words {
+			t.Errorf("in words it is %q", p)
+		}
+		_, err := s.desk().Apply(t.Context(), p, request(p), nil)
+		if !errors.Is(err, deadletters.ErrNewEffects) || s.find("a1").Version != 1 || s.find("c1").Version != 1 {
+			t.Errorf("without a word for it: %v, and a1 is %+v", err, s.find("a1"))
+		}
+		forged := p
+		forged.Totals = deadletters.Totals{Letters: 3, Stakes: deadletters.NoStakes()}
+		if _, err := s.desk().Apply(t.Context(), forged, request(forged), nil); !errors.Is(err, plan.ErrAltered) {
+			t.Errorf("with totals of nothing: %v", err)
+		}
+		r := request(p)
+		r.NewEffects = true
+		if sum, err := s.desk().Apply(t.Context(), p, r, func(plan.Result) {}); err != nil || !sum.OK {
+			t.Errorf("with a word for it: %+v, %v", sum, err)
+		}
+	})
+}
+
+func TestWhatCannotBeReadMayMoveMoney(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.stakes = map[string]deadletters.Stakes{"a1": {Unreadable: 1}}
+		p := s.plan(t, deadletters.ActRedrive, "")
+		if _, err := s.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, deadletters.ErrNewEffects) {
+			t.Errorf("it was applied: %v", err)
+		}
+	})
+}
+
+func TestWhatHasComeToMoveMoneySinceThePlanIsSkipped(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.add("b1", "b", "waiting")
+		p := s.plan(t, deadletters.ActRedrive, "")
+		s.stakes = map[string]deadletters.Stakes{"a1": {Refunds: map[string]int64{"LKR": 7}}}
+		want(t, s.apply(t, p), "a1 SKIPPED, b1 VERIFIED")
+		if s.find("a1").Version != 1 || len(s.inHand) != 0 {
+			t.Errorf("a1 is %+v, and in hand are %v", s.find("a1"), s.inHand)
+		}
+		r := request(p)
+		r.NewEffects = true
+		if sum, err := s.desk().Apply(t.Context(), p, r, func(plan.Result) {}); err != nil || !sum.OK {
+			t.Errorf("with a word for it: %+v, %v", sum, err)
+		}
+	})
+}
+
+func TestAnOrderThatAnotherApplyHasInHandIsSkippedAndNoOther(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.add("a2", "a", "waiting")
+		s.add("b1", "b", "waiting")
+		s.inHand["a"] = "another plan"
+		p := s.plan(t, deadletters.ActRedrive, "")
+		want(t, s.apply(t, p), "a1 SKIPPED, a2 SKIPPED, b1 VERIFIED")
+		if s.find("a1").Version != 1 || s.inHand["a"] != "another plan" || s.inHand["b"] != "" {
+			t.Errorf("a1 is %+v, and in hand are %v", s.find("a1"), s.inHand)
+		}
+	})
+}
+
+func TestAnOrderIsInHandUntilAllOfItIsKnown(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.add("a2", "a", "parked")
+		s.add("a3", "a", "waiting").Consumer = "another"
+		p := s.plan(t, deadletters.ActRedrive, "")
+		let := 0
+		desk := deadletters.NewDesk(s, time.Now, func(_ context.Context, d time.Duration) error {
+			if s.inHand["a"] != p.SHA256 {
+				let++
+			}
+			s.handle()
+			time.Sleep(d) // the test's own time
+			return nil
+		})
+		sum, err := desk.Apply(t.Context(), p, request(p), func(plan.Result) {})
+		if err != nil || sum.Verified != 3 || let > 0 {
+			t.Errorf("it was let go %d times on the way: %+v, %v", let, sum, err)
+		}
+		if len(s.inHand) != 0 {
+			t.Errorf("in hand still are %v", s.inHand)
+		}
+		s.add("b1", "b", "waiting")
+		s.closed = true
+		want(t, s.apply(t, s.plan(t, deadletters.ActRedrive, "")), "b1 TIMED_OUT")
+		if len(s.inHand) != 0 {
+			t.Errorf("what has timed out is in hand still: %v", s.inHand)
+		}
+	})
+}
+
+func TestWhatAnEarlierRunHasDoneIsHeardOfThoughAnotherHasTheOrderNow(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.closed = true
+		p := s.plan(t, deadletters.ActRedrive, "")
+		want(t, s.apply(t, p), "a1 TIMED_OUT")
+		s.closed, s.inHand["a"] = false, "another plan"
+		want(t, s.apply(t, p), "a1 VERIFIED")
+	})
+}
+
 func TestAStoreThatIsAwayEndsTheRunWithWhatWasKnown(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {
@@ -405,14 +558,15 @@ func TestAPlanIsReadAsItWasWrittenOrNotAtAll(t *testing.T) {
 	each(t, func(t *testing.T, s *shop) {
 		s.add("a1", "a", "waiting")
 		p := s.plan(t, deadletters.ActRedrive, "")
-		text := fmt.Sprintf(`{"kind":%q,"action":"redrive","filter":"all that wait","madeAt":%q,"items":[{"id":"a1","version":1,"service":"inventory-service",`+
-			`"consumer":"c","handler":"reserve_stock","orderId":"a","type":"","reason":"broken","redrives":0,"position":1,"parked":0}],"sha256":%q}`,
+		text := fmt.Sprintf(`{"kind":%q,"action":"redrive","filter":"all that wait","madeAt":%q,"totals":{"letters":1,"parked":0,"deduplicated":0,"unreadable":0,"mails":0,"captures":{},"refunds":{}},"items":[{"id":"a1","version":1,"service":"inventory-service",`+
+			`"consumer":"c","handler":"reserve_stock","orderId":"a","type":"","reason":"broken","redrives":0,"position":1,"parked":0,`+
+			`"stakes":{"deduplicated":0,"unreadable":0,"mails":0,"captures":{},"refunds":{}}}],"sha256":%q}`,
 			deadletters.PlanKind, p.MadeAt.Format(time.RFC3339), p.SHA256)
 		if got, err := deadletters.ReadPlan([]byte(text)); err != nil || len(got.Items) != 1 || got.SHA256 != p.SHA256 {
 			t.Errorf("read: %+v, %v", got, err)
 		}
 		for _, altered := range []string{
-			strings.Replace(text, `"redrive"`, `"discard"`, 1), strings.Replace(text, `"version":1`, `"version":2`, 1),
+			strings.Replace(text, `"redrive"`, `"discard"`, 1), strings.Replace(text, `"version":1`, `"version":2`, 1), strings.Replace(text, `"mails":0`, `"mails":1`, 1),
 			text[:len(text)/2], text + text, "", "[]", strings.Replace(text, `"kind"`, `"more":1,"kind"`, 1),
 		} {
 			if _, err := deadletters.ReadPlan([]byte(altered)); !errors.Is(err, plan.ErrAltered) {

@@ -103,6 +103,12 @@ type Store interface {
 	List(ctx context.Context, f Filter) ([]Letter, error)
 	// Show fails with fault.NotFound.
 	Show(ctx context.Context, id string) (Whole, error)
+	// Take takes an order in hand for the plan of an act: until it lets it go, no apply of another plan acts on
+	// that order, be it on its saga or on its dead letters at any service. It fails with ErrInHand. Taking again
+	// what the plan has changes nothing. A plan that died loses it after ten minutes.
+	Take(ctx context.Context, orderID string, by Act) error
+	// LetGo ends that. An order that the plan does not have is left as it is.
+	LetGo(ctx context.Context, orderID string, by Act) error
 	// Redrive sends the letter to its handler again, in one transaction with everything that says so.
 	// It fails with ErrChanged when the letter is not as planned, and with ErrBehind when another
 	// one of its order is in front.
@@ -114,6 +120,9 @@ type Store interface {
 	Settle(ctx context.Context, item Item, outcome string, by Act) error
 	// Note keeps what became of an act behind the act itself. Saying the same again changes nothing.
 	Note(ctx context.Context, item Item, action string, by Act, r plan.Result) error
+	// Stakes gives what can come of an act on letters, by letter: its own share, and that of what is parked
+	// behind it. What two of them would both do counts once, for the first. It changes nothing.
+	Stakes(ctx context.Context, action, outcome string, letters []Letter) (map[string]Stakes, error)
 	// Outcomes are those that Settle takes for a handler's letters; none for a message.
 	Outcomes(handler string) []string
 	// Progress gives where letters of a service are now; those that are not there are left out.
@@ -126,6 +135,7 @@ type Store interface {
 var (
 	ErrNoLetter = fault.New(fault.NotFound, "no_such_letter", "there is no dead letter with that id: `millrace dlq list --each` shows those there are")
 	ErrChanged  = fault.New(fault.Conflict, "letter_changed", "it has changed since the plan was made")
+	ErrInHand   = fault.New(fault.Conflict, "order_in_hand", "another apply has the order in hand")
 	ErrBehind   = fault.New(fault.Conflict, "letter_behind", "another dead letter of its order is in front of it")
 )
 

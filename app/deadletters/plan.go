@@ -23,7 +23,7 @@ const (
 const MostRedrives = 3
 
 // PlanKind names the format of a plan.
-const PlanKind = "millrace dlq plan 1"
+const PlanKind = "millrace dlq plan 2"
 
 // Plan is what is to be done, and to which letters as they were when it was made.
 type Plan struct {
@@ -32,6 +32,7 @@ type Plan struct {
 	Outcome string    `json:"outcome,omitempty"` // of ActSettle
 	Filter  string    `json:"filter"`            // the words that chose the letters
 	MadeAt  time.Time `json:"madeAt"`
+	Totals  Totals    `json:"totals"`
 	Items   []Item    `json:"items"`
 	SHA256  string    `json:"sha256"` // of everything above
 }
@@ -49,6 +50,7 @@ type Item struct {
 	Redrives int    `json:"redrives"`
 	Position int    `json:"position"`
 	Parked   int    `json:"parked"` // messages behind it when the plan was made
+	Stakes   Stakes `json:"stakes"` // what can come of the act on it
 }
 
 // Faults of plans. Every one of them means that nothing was done.
@@ -88,12 +90,24 @@ func (d *Desk) Plan(ctx context.Context, f Filter, words, action, outcome string
 	if err != nil {
 		return Plan{}, err
 	}
-	p := Plan{Kind: PlanKind, Action: action, Outcome: outcome, Filter: words, MadeAt: d.now().UTC().Truncate(time.Second), Items: []Item{}}
+	p := Plan{
+		Kind: PlanKind, Action: action, Outcome: outcome, Filter: words, MadeAt: d.now().UTC().Truncate(time.Second),
+		Totals: Totals{Stakes: NoStakes()}, Items: []Item{},
+	}
 	for _, l := range letters {
 		if action == ActSettle && !slices.Contains(d.store.Outcomes(l.Handler), outcome) {
 			return Plan{}, ErrUnsettled.Because(fmt.Errorf("%s of %s: %s", l.ID, l.Handler, takes(d.store.Outcomes(l.Handler))))
 		}
 		p.Items = append(p.Items, itemOf(l))
+	}
+	stakes, err := d.store.Stakes(ctx, action, outcome, letters)
+	if err != nil {
+		return Plan{}, err
+	}
+	for n := range p.Items {
+		item := &p.Items[n]
+		item.Stakes.Add(stakes[item.ID])
+		p.Totals.add(*item)
 	}
 	p.SHA256, err = p.sum()
 	return p, err
@@ -102,8 +116,19 @@ func (d *Desk) Plan(ctx context.Context, f Filter, words, action, outcome string
 func itemOf(l Letter) Item {
 	return Item{
 		ID: l.ID, Version: l.Version, Service: l.Service, Consumer: l.Consumer, Handler: l.Handler, OrderID: l.OrderID,
-		Type: l.Type, Reason: l.Reason, Redrives: l.Redrives, Position: l.Position, Parked: l.Parked,
+		Type: l.Type, Reason: l.Reason, Redrives: l.Redrives, Position: l.Position, Parked: l.Parked, Stakes: NoStakes(),
 	}
+}
+
+func (t *Totals) add(i Item) {
+	t.Letters++
+	t.Parked += i.Parked
+	t.Add(i.Stakes)
+}
+
+// String is the plan in a line.
+func (p Plan) String() string {
+	return fmt.Sprintf("%s %d letters: %s", p.Action, p.Totals.Letters, p.Totals)
 }
 
 func takes(outcomes []string) string {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"time"
 
@@ -36,7 +37,11 @@ func acts(ctx context.Context, w cli.Where, change bool) (cli.Acts, func() error
 	if err != nil {
 		return nil, nil, err
 	}
-	store := sqlstore.NewOperator(coresOf(dbs))
+	to, err := receivers()
+	if err != nil {
+		return nil, nil, errors.Join(err, closeAll())
+	}
+	store := sqlstore.NewOperator(coresOf(dbs)).Delivering(to)
 	timeouts := engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout}
 	desk := operator.NewDesk(store, engine.NewOperator(store, timeouts, version, time.Now), time.Now, sleep)
 	return operating{desk, letters(dbs)}, closeAll, nil

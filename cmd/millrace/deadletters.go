@@ -20,6 +20,7 @@ import (
 	"millrace/domain/intent"
 	"millrace/migrations"
 	"millrace/ports/cli"
+	"millrace/ports/messaging"
 )
 
 // deadLetters opens the dead letters of all services. What is sent again lies in the outbox of its
@@ -63,11 +64,13 @@ func everyDatabase(ctx context.Context, c *config.Config, w where, change bool) 
 	return dbs, closeAll, nil
 }
 
-// letters puts together the stores and the use cases that settle acts by hand.
+// letters puts together the stores, the use cases that settle acts by hand, and those that say what would come
+// of letters: the services' own, over a work that keeps nothing.
 func letters(dbs map[string]*sqldb.DB) *sqlstore.Letters {
 	cores := coresOf(dbs)
 	paying, telling := cores[messages.PaymentService], cores[messages.NotificationService]
-	payments := payment.NewSettleByHand(sqlstore.NewPayments(paying, sqlstore.NewIntents(paying)))
+	store := sqlstore.NewPayments(paying, sqlstore.NewIntents(paying))
+	payments := payment.NewSettleByHand(store)
 	notices := notification.NewSettleByHand(sqlstore.NewNotifications(telling, sqlstore.NewIntents(telling)))
 	settlements := map[string]sqlstore.Settlement{
 		"intent_" + intent.Mail.String(): {Outcomes: []string{notification.OutcomeSent}, Settle: notices.Handle},
@@ -75,7 +78,38 @@ func letters(dbs map[string]*sqldb.DB) *sqlstore.Letters {
 	for _, kind := range []intent.Kind{intent.Capture, intent.Void, intent.Refund} {
 		settlements["intent_"+kind.String()] = sqlstore.Settlement{Outcomes: payment.Outcomes(kind), Settle: payments.Handle}
 	}
-	return sqlstore.NewLetters(cores, settlements)
+	return sqlstore.NewLetters(cores, settlements).Foresee(func() map[string]sqlstore.Foresight {
+		till, post := payment.NewRehearsal(store), notification.NewRehearsal()
+		return map[string]sqlstore.Foresight{
+			messages.PaymentService: {
+				Message: rehearsed(paymentHandlers(payment.NewCapturePayment(till), payment.NewRefundPayment(till)), till.Intended),
+				Retried: till.Retried,
+				Settled: func(ctx context.Context, in intent.Intent, outcome string) ([]intent.Stake, error) {
+					err := payment.NewSettleByHand(till).Handle(ctx, in, outcome)
+					return till.Intended(), err
+				},
+			},
+			messages.NotificationService: {
+				Message: rehearsed(notificationHandlers(notification.NewNotifyCustomer(post, time.Now)), post.Intended),
+				Retried: post.Retried,
+				Settled: func(context.Context, intent.Intent, string) ([]intent.Stake, error) { return nil, nil }, // the customer was told
+			},
+		}
+	})
+}
+
+// rehearsed hands messages to a service's handlers, which run over a work that keeps nothing, and gives what
+// they would have intended. Of a message without a handler's name the one that takes its type is asked.
+func rehearsed(service messaging.Service, intended func() []intent.Stake) func(context.Context, string, messages.Message) ([]intent.Stake, error) {
+	return func(ctx context.Context, handler string, m messages.Message) ([]intent.Stake, error) {
+		for _, h := range service.Handlers {
+			if h.Message == m.Name() && (handler == "" || handler == h.Name) {
+				err := h.Handle(ctx, m)
+				return intended(), err
+			}
+		}
+		return nil, nil
+	}
 }
 
 // coresOf makes a core for every service that reads messages. They tell nobody: the relay of whichever

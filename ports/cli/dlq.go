@@ -215,7 +215,8 @@ func (p *program) dlqPlan() *cobra.Command {
 		Long: `Write to stdout what "dlq apply" is to do with the dead letters that wait and that the words choose
 (as in "dlq list"): send them again to the handler that refused them, which is the default; discard
 them; or settle refused acts with the outcome that you know of (a refund: refunded; a capture: captured,
-declined or voided; a void: voided; a mail: sent). Each letter is pinned as it is now, and the plan has
+declined or voided; a void: voided; a mail: sent). Each letter is pinned as it is now, with what can come of
+it (mails, and money that is charged or given back, also by what is parked behind it), and the plan has
 a sha256, which is its confirmation. With state=redriving it is those that were sent and never came.`,
 		Example: "  millrace dlq plan handler=reserve_stock reason=bad_data > plan.json\n" +
 			"  millrace dlq plan id=5f3c1a52-9b0e-5d0e-8a43-0c9f3c1d7e11 --discard > plan.json\n" +
@@ -250,12 +251,30 @@ a sha256, which is its confirmation. With state=redriving it is those that were 
 				fmt.Fprintln(p.Stderr, "nothing to do: no dead letter fits")
 				return nil
 			}
-			fmt.Fprintf(p.Stderr, "%s %d letters: read the plan, then\n  millrace dlq apply PLAN --confirm %s --reason TEXT --actor NAME\n",
-				plan.Action, len(plan.Items), plan.SHA256)
+			p.explainLetters(plan)
 			return nil
 		})
 	}
 	return c
+}
+
+// shownStakes is how many letters of a plan are told of one by one; the plan has them all.
+const shownStakes = 10
+
+// explainLetters says to people what can come of a plan, and how to have it carried out.
+func (p *program) explainLetters(made deadletters.Plan) {
+	moving := slices.DeleteFunc(slices.Clone(made.Items), func(i deadletters.Item) bool { return !i.Stakes.Moves() })
+	for _, i := range moving[:min(len(moving), shownStakes)] {
+		fmt.Fprintf(p.Stderr, "%s  %s %s: %s\n", i.ID, i.Handler, dash(i.OrderID), i.Stakes)
+	}
+	if more := len(moving) - shownStakes; more > 0 {
+		fmt.Fprintf(p.Stderr, "and %d more\n", more)
+	}
+	flag := ""
+	if len(moving) > 0 {
+		flag = " --new-effects"
+	}
+	fmt.Fprintf(p.Stderr, "%s: read the plan, then\n  millrace dlq apply PLAN --confirm %s --reason TEXT --actor NAME%s\n", made, made.SHA256, flag)
 }
 
 // writePlan writes a plan for people to read: what it is about is in its text, not in its layout.
@@ -275,16 +294,18 @@ func (p *program) dlqApply() *cobra.Command {
 		Short: "Do what a plan says, and wait until it has taken effect",
 		Long: `Apply a plan of "dlq plan" (a file, or - for stdin). Letters of one order are dealt with one after the
 other, and what is parked behind them follows in order. Each is reported: VERIFIED (it took effect),
-FAILED_AGAIN (it is a dead letter again), SKIPPED (it has changed since the plan, or one in front is in
-the way) or TIMED_OUT (sent, and not handled before --timeout: the services may be down). Apply the
+FAILED_AGAIN (it is a dead letter again), SKIPPED (it has changed since the plan, one in front is in the
+way, or another apply, of letters or of sagas, has its order in hand) or TIMED_OUT (sent, and not handled before --timeout: the services may be down). Apply the
 same plan again to go on: nothing is done twice. What was done is kept: see "saga audit".
 
 Exits 0 when all are VERIFIED, 2 when not, and 5, having done nothing, when the plan was altered or is
-not confirmed, or when a letter was sent again three times already and there is no --force.`,
+not confirmed, when it can charge, give money back or mail and there is no --new-effects, or when a letter
+was sent again three times already and there is no --force.`,
 		Example: "  millrace dlq apply plan.json --confirm SHA256 --reason 'catalog mended' --actor maya",
 		Args:    exactly("PLAN"),
 	}
 	where, flags := p.whereFlag(c), applyFlagsOf(c)
+	fresh := c.Flags().Bool("new-effects", false, "allow what charges, gives money back, or mails")
 	force := c.Flags().Bool("force", false, "send again even what was sent again three times already")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		letters, err := readPlan(c, args[0], deadletters.ReadPlan)
@@ -295,9 +316,12 @@ not confirmed, or when a letter was sent again three times already and there is 
 		if err != nil {
 			return err
 		}
-		r := deadletters.Request{Confirm: flags.confirm, By: by, Force: *force, Timeout: flags.timeout, Pace: pace}
+		r := deadletters.Request{Confirm: flags.confirm, By: by, Force: *force, NewEffects: *fresh, Timeout: flags.timeout, Pace: pace}
 		return p.withLetters(c, where(), true, func(d DeadLetters) error {
 			sum, err := d.Apply(c.Context(), letters, r, p.tellResult)
+			if errors.Is(err, deadletters.ErrNewEffects) {
+				return WithCode(Refused, fmt.Errorf("dlq apply: nothing was done: %w: if that is meant, give --new-effects", err))
+			}
 			if errors.Is(err, deadletters.ErrTooOften) {
 				return WithCode(Refused, fmt.Errorf("dlq apply: nothing was done: %w: find out why, then give --force with the reason", err))
 			}

@@ -50,6 +50,15 @@ func (f *fakeStandings) Progress(_ context.Context, orderIDs []string) (map[stri
 
 func (f *fakeStandings) Operate(context.Context, engine.Order) error { return nil }
 
+// Receipts says of every message that the saga has had it, and inventory has not.
+func (f *fakeStandings) Receipts(_ context.Context, again []engine.Again) (map[string][]operator.Receipt, error) {
+	all := map[string][]operator.Receipt{}
+	for _, a := range again {
+		all[a.ID] = []operator.Receipt{{Service: "inventory-service", Inbox: operator.InboxNone}, {Service: "orchestrator", Inbox: operator.InboxDone}}
+	}
+	return all, nil
+}
+
 func (f *fakeStandings) Begun(context.Context, string) (map[string]time.Time, error) { return nil, nil }
 
 func (f *fakeStandings) Note(context.Context, string, plan.Result) error { return nil }

@@ -45,6 +45,10 @@ func (f *fakeLetters) Show(ctx context.Context, id string) (deadletters.Whole, e
 	}, nil
 }
 
+func (f *fakeLetters) Take(context.Context, string, deadletters.Act) error { return nil }
+
+func (f *fakeLetters) LetGo(context.Context, string, deadletters.Act) error { return nil }
+
 func (f *fakeLetters) Redrive(_ context.Context, item deadletters.Item, _ deadletters.Act) error {
 	f.begun[item.ID] = item.Version
 	return nil
@@ -61,6 +65,22 @@ func (f *fakeLetters) Outcomes(handler string) []string {
 		return []string{"refunded"}
 	}
 	return nil
+}
+
+// Stakes has the refund give money back, and what is parked behind letter-1 done already.
+func (f *fakeLetters) Stakes(_ context.Context, action, _ string, letters []deadletters.Letter) (map[string]deadletters.Stakes, error) {
+	all := map[string]deadletters.Stakes{}
+	for _, l := range letters {
+		s := deadletters.NoStakes()
+		if action == deadletters.ActRedrive && l.Type == "refund" {
+			s.Refunds["LKR"] = 2400
+		}
+		if l.ID == "letter-1" {
+			s.Deduplicated = 1
+		}
+		all[l.ID] = s
+	}
+	return all, nil
 }
 
 func (f *fakeLetters) Progress(_ context.Context, _ string, ids []string) (map[string]deadletters.Progress, error) {

@@ -134,6 +134,9 @@ func (p *program) explain(made operator.Plan) {
 		fmt.Fprintln(p.Stderr, "nothing to do: no open saga fits")
 		return
 	}
+	if n := made.Totals.Handled; n > 0 {
+		fmt.Fprintf(p.Stderr, "%d of the messages have been handled by all who receive them: sent again they come to nothing\n", n)
+	}
 	flag := ""
 	if made.NewEffects() {
 		flag = " --new-effects"

@@ -28,6 +28,7 @@ type yard struct {
 	begun   []time.Time
 	failure error // of every act
 	mended  time.Time
+	inbox   map[string]string // of inventory, by message
 }
 
 type standing struct {

@@ -43,10 +43,11 @@ type Plan struct {
 // Totals sums the items up.
 type Totals struct {
 	Orders       int              `json:"orders"`
-	Deduplicated int              `json:"deduplicated"` // messages that are sent again
-	New          int              `json:"new"`          // messages with new ids
-	Money        map[string]int64 `json:"money"`        // minor units that may be given back because of it, by currency
-	Mails        int              `json:"mails"`        // mails of the acts themselves; what goes on because of an answer may mail as it always does
+	Deduplicated int              `json:"deduplicated"`      // messages that are sent again
+	Handled      int              `json:"handled,omitempty"` // of those, which all who receive them have handled: they come to nothing
+	New          int              `json:"new"`               // messages with new ids
+	Money        map[string]int64 `json:"money"`             // minor units that may be given back because of it, by currency
+	Mails        int              `json:"mails"`             // mails of the acts themselves; what goes on because of an answer may mail as it always does
 }
 
 // Item is one saga of a plan. Version pins it: when it has moved the item is skipped.
@@ -70,7 +71,8 @@ type Item struct {
 type Send struct {
 	engine.Again
 
-	Effect string `json:"effect"`
+	Effect    string    `json:"effect"`
+	Receivers []Receipt `json:"receivers,omitempty"` // of one that is sent again: what their inboxes say of it
 }
 
 // Refusal is a saga that the query chose and that the act is not for.
@@ -110,6 +112,7 @@ type Dead struct {
 
 // Store is what the services' databases know.
 type Store interface {
+	Receipts
 	// Standings gives the sagas of those orders that exist, with what an act on them needs.
 	Standings(ctx context.Context, orderIDs []string) (map[string]Standing, error)
 	// Progress gives where sagas are now.
@@ -163,6 +166,9 @@ func (d *Desk) Plan(ctx context.Context, act saga.Act, version int, words string
 		p.Items = append(p.Items, item)
 		p.Totals.add(item)
 	}
+	if err := d.receive(ctx, &p); err != nil {
+		return Plan{}, err
+	}
 	p.SHA256, err = p.sum()
 	return p, err
 }
@@ -184,7 +190,7 @@ func itemOf(act saga.Act, version int, id string, s Standing) (Item, error) {
 	}
 	if act == saga.Redrive {
 		for _, a := range s.Again {
-			item.Sends = append(item.Sends, Send{a, Deduplicated})
+			item.Sends = append(item.Sends, Send{Again: a, Effect: Deduplicated})
 		}
 	}
 	decision, err := saga.Operate(by.Decide, s.State, saga.Input{ID: item.ActID, Message: item.order(act, version, plan.Act{}).Message()})
@@ -195,9 +201,9 @@ func itemOf(act saga.Act, version int, id string, s Standing) (Item, error) {
 	undoes := act == saga.Compensate || undoing(item.To) && !undoing(item.State)
 	for n, m := range decision.Send {
 		spec, _ := messages.SpecOf(m.Name())
-		item.Sends = append(item.Sends, Send{engine.Again{
+		item.Sends = append(item.Sends, Send{Again: engine.Again{
 			ID: messages.DerivedID(item.ActID, m.Name(), n), Type: m.Name(), Topic: spec.Topic, Service: messages.Orchestrator,
-		}, NewEffect})
+		}, Effect: NewEffect})
 		switch m.(type) {
 		case *messages.OrderCompleted:
 			item.Mails = 1

@@ -40,7 +40,8 @@ func (w *world) planLetters(ctx context.Context, words ...string) (letterPlan, e
 }
 
 func (w *world) applyLetters(ctx context.Context, plan letterPlan) error {
-	_, err := w.millrace(ctx, "dlq", "apply", plan.file, "--confirm", plan.SHA256, "--reason", "the attack is over", "--actor", "chaos")
+	_, err := w.millrace(ctx, "dlq", "apply", plan.file, "--confirm", plan.SHA256, "--reason", "the attack is over", "--actor", "chaos",
+		"--new-effects") // mails among them, and charges
 	return err
 }
 

@@ -64,9 +64,9 @@ func (s *stack) planned(t *testing.T, words ...string) (file, sha string) {
 	return file, plan.SHA256
 }
 
-func (s *stack) apply(t *testing.T, code int, file, sha string) applied {
+func (s *stack) apply(t *testing.T, code int, file, sha string, more ...string) applied {
 	t.Helper()
-	text := s.dlq(t, code, "apply", file, "--confirm", sha, "--reason", "it was mended", "--actor", "e2e", "--json")
+	text := s.dlq(t, code, append([]string{"apply", file, "--confirm", sha, "--reason", "it was mended", "--actor", "e2e", "--json"}, more...)...)
 	var a applied
 	if code == 5 {
 		return a
@@ -75,6 +75,22 @@ func (s *stack) apply(t *testing.T, code int, file, sha string) applied {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// refunds is what a plan can give back, by currency.
+func (s *stack) refunds(t *testing.T, file string) map[string]int64 {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plan struct {
+		Totals struct{ Refunds map[string]int64 }
+	}
+	if err := json.Unmarshal(text, &plan); err != nil {
+		t.Fatal(err)
+	}
+	return plan.Totals.Refunds
 }
 
 // deadLettersGoOn lets the sagas of one product's orders break, and sees one such order through: its
@@ -156,7 +172,14 @@ func refundSettled(t *testing.T, s *stack) {
 	await(t, soon, "the metric says so", func() bool { return s.metric(t, paymentsPort, "dead_letters_waiting") == 1 })
 
 	file, sha := s.planned(t, of)
-	if a := s.apply(t, 2, file, sha); a.FailedAgain != 1 {
+	if got := s.refunds(t, file); got["LKR"] == 0 {
+		t.Errorf("the plan can give back %v", got)
+	}
+	s.apply(t, 5, file, sha) // it would give money back
+	if waiting := s.deadOf(t, of); len(waiting) != 1 || waiting[0].Redrives != 0 {
+		t.Errorf("without a word for it something was done: %+v", waiting)
+	}
+	if a := s.apply(t, 2, file, sha, "--new-effects"); a.FailedAgain != 1 {
 		t.Errorf("tried again it is %+v", a)
 	}
 	must(t, db, "DROP TRIGGER too_much")

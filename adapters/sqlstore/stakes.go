@@ -1,0 +1,275 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"millrace/app/deadletters"
+	"millrace/app/messages"
+	"millrace/domain/fault"
+	"millrace/domain/intent"
+)
+
+// Foresight is a service's word on what its handlers and acts would do in the outside world. Nothing of it
+// is carried out. It is for one plan: what it has foreseen of one message it knows when it is asked about the next.
+type Foresight struct {
+	// Message gives the acts that a message would set off at a handler of the service; none when no
+	// handler of that name takes it.
+	Message func(ctx context.Context, handler string, m messages.Message) ([]intent.Stake, error)
+	// Retried gives what an act that was refused would do if it were tried again.
+	Retried func(ctx context.Context, in intent.Intent) ([]intent.Stake, error)
+	// Settled gives the acts that a person's word on a refused act would set off.
+	Settled func(ctx context.Context, in intent.Intent, outcome string) ([]intent.Stake, error)
+}
+
+// Foresee has what can come of letters said by the services whose acts they set off: foresights makes theirs anew
+// for every plan. Of all other services it is known that they do nothing outside.
+func (l *Letters) Foresee(foresights func() map[string]Foresight) *Letters {
+	l.foresights = foresights
+	return l
+}
+
+// Stakes gives what can come of an act on letters. What a message would set off is found by the handler's
+// own code over the service's state as it is, and counts where no such act was intended before.
+func (l *Letters) Stakes(ctx context.Context, action, outcome string, letters []deadletters.Letter) (map[string]deadletters.Stakes, error) {
+	var foresights map[string]Foresight
+	if l.foresights != nil {
+		foresights = l.foresights()
+	}
+	all := make(map[string]deadletters.Stakes, len(letters))
+	seen := map[string]bool{} // acts that are counted
+	for of := range chunksOf(letters) {
+		core, err := l.core(of[0].Service)
+		if err != nil {
+			return nil, err
+		}
+		f := &foreseen{core: core, action: action, outcome: outcome, seen: seen}
+		f.by, f.acts = foresights[of[0].Service]
+		if err := f.read(ctx, of); err != nil {
+			return nil, err
+		}
+		for _, letter := range of {
+			if all[letter.ID], err = f.of(ctx, letter.ID); err != nil {
+				return nil, fmt.Errorf("foresee what comes of %s: %w", letter.ID, err)
+			}
+		}
+	}
+	return all, nil
+}
+
+// chunksOf gives letters in their order, those of one service at a time, as many as one statement is about.
+func chunksOf(letters []deadletters.Letter) func(yield func([]deadletters.Letter) bool) {
+	return func(yield func([]deadletters.Letter) bool) {
+		for len(letters) > 0 {
+			n := 1
+			for n < min(len(letters), atOnce) && letters[n].Service == letters[0].Service {
+				n++
+			}
+			if !yield(letters[:n]) {
+				return
+			}
+			letters = letters[n:]
+		}
+	}
+}
+
+// foreseen is what is known of some letters of one service.
+type foreseen struct {
+	core            *Core
+	action, outcome string
+	by              Foresight
+	acts            bool // the service has acts of its own
+	seen            map[string]bool
+
+	rows   map[string]letterRecord   // by id
+	behind map[string][]letterRecord // parked ones, by the letter whose redrive brings their turn
+	done   map[[2]string]bool        // consumer and message, of what the inbox knows as handled
+}
+
+// read looks up the letters, what is parked behind them, and what the inbox says of all of them.
+func (f *foreseen) read(ctx context.Context, letters []deadletters.Letter) error {
+	f.rows, f.behind, f.done = map[string]letterRecord{}, map[string][]letterRecord{}, map[[2]string]bool{}
+	var ids, orders []string
+	for _, l := range letters {
+		ids = append(ids, l.ID)
+		if l.OrderID != "" {
+			orders = append(orders, l.OrderID)
+		}
+	}
+	rows, err := lookUp[letterRecord](ctx, f.core.DB, letterColumns, "id", ids)
+	if err != nil {
+		return err
+	}
+	var heard []string
+	for _, r := range rows {
+		f.rows[r.ID] = r
+		heard = append(heard, r.MessageID)
+	}
+	queued, err := lookUp[letterRecord](ctx, f.core.DB, letterColumns, open+" AND order_id", orders)
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(queued, inSequence)
+	front := map[[2]string]string{}
+	for _, r := range queued {
+		key := [2]string{r.Consumer, r.OrderID}
+		if r.State != deadletters.Parked {
+			front[key] = r.ID
+			continue
+		}
+		f.behind[front[key]] = append(f.behind[front[key]], r)
+		heard = append(heard, r.MessageID)
+	}
+	inbox, err := lookUp[struct {
+		Consumer  string `db:"consumer"`
+		MessageID string `db:"message_id"`
+	}](ctx, f.core.DB, "SELECT consumer, message_id FROM inbox", "outcome = 'done' AND message_id", heard)
+	for _, r := range inbox {
+		f.done[[2]string{r.Consumer, r.MessageID}] = true
+	}
+	return err
+}
+
+// inSequence compares letters as they come at their consumers.
+func inSequence(a, b letterRecord) int {
+	return cmp.Or(cmp.Compare(a.Consumer, b.Consumer), cmp.Compare(a.OrderID, b.OrderID), cmp.Compare(a.Position, b.Position),
+		a.FirstAt.Compare(b.FirstAt), cmp.Compare(a.ID, b.ID))
+}
+
+// of gives what can come of the act on one letter, and of what is parked behind it.
+func (f *foreseen) of(ctx context.Context, letterID string) (deadletters.Stakes, error) {
+	s := deadletters.NoStakes()
+	r, there := f.rows[letterID]
+	if !there {
+		return s, nil // it has gone since it was listed, and will be skipped
+	}
+	if r.act() {
+		err := f.act(ctx, r, &s)
+		return s, err
+	}
+	handed := f.behind[letterID]
+	if f.action == deadletters.ActRedrive {
+		handed = append([]letterRecord{r}, handed...)
+	}
+	for _, one := range handed {
+		if err := f.message(ctx, one, &s); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// message adds what a message sets off that is handed to its handler.
+func (f *foreseen) message(ctx context.Context, r letterRecord, s *deadletters.Stakes) error {
+	if f.done[[2]string{r.Consumer, r.MessageID}] {
+		s.Deduplicated++
+		return nil
+	}
+	if !f.acts {
+		return nil
+	}
+	m := readable(r.Payload)
+	if m == nil {
+		s.Unreadable++
+		return nil
+	}
+	handler := r.Handler
+	if handler == r.Consumer { // it never got to one: whichever takes it
+		handler = ""
+	}
+	stakes, err := f.by.Message(ctx, handler, m)
+	if refuses(err) {
+		return nil // the handler refuses it still
+	}
+	if err != nil {
+		return err
+	}
+	return f.count(ctx, stakes, s, true)
+}
+
+// readable gives the message of a record; nil where this build cannot read it.
+func readable(payload []byte) messages.Message {
+	e, err := messages.Open(payload)
+	if err != nil {
+		return nil
+	}
+	m, err := e.Message()
+	if err != nil {
+		return nil
+	}
+	return m
+}
+
+// act adds what a refused act does that is tried again, or what a person's word on it sets off.
+func (f *foreseen) act(ctx context.Context, r letterRecord, s *deadletters.Stakes) error {
+	if !f.acts || f.action == deadletters.ActDiscard {
+		return nil
+	}
+	rows, err := lookUp[stateOfIntent](ctx, f.core.DB, "SELECT "+intentColumns+", state FROM intents", "id", []string{r.MessageID})
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	if state := rows[0].State; state != "dead" && state != "open" {
+		s.Deduplicated++
+		return nil
+	}
+	in := rows[0].restore()
+	if f.action == deadletters.ActSettle {
+		stakes, err := f.by.Settled(ctx, in, f.outcome)
+		if refuses(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return f.count(ctx, stakes, s, true)
+	}
+	stakes, err := f.by.Retried(ctx, in)
+	if err != nil {
+		return err
+	}
+	return f.count(ctx, stakes, s, false)
+}
+
+type stateOfIntent struct {
+	intentRecord
+	State string `db:"state"`
+}
+
+// refuses says whether an error is a use case's no, and not that it could not be asked.
+func refuses(err error) bool {
+	kind := fault.KindOf(err)
+	return err != nil && (kind == fault.Invalid || kind == fault.Conflict || kind == fault.NotFound)
+}
+
+// count adds acts that are not counted yet. Those that are new ones count only where they were not intended
+// before: such an act is left as it is.
+func (f *foreseen) count(ctx context.Context, stakes []intent.Stake, s *deadletters.Stakes, fresh bool) error {
+	for _, one := range stakes {
+		if f.seen[one.ID] {
+			continue
+		}
+		if fresh {
+			before, err := lookUp[stateOfIntent](ctx, f.core.DB, "SELECT "+intentColumns+", state FROM intents", "id", []string{one.ID})
+			if err != nil {
+				return err
+			}
+			if len(before) > 0 {
+				continue
+			}
+		}
+		f.seen[one.ID] = true
+		currency := one.Amount.Currency.String()
+		switch one.Kind {
+		case intent.Mail:
+			s.Mails++
+		case intent.Capture:
+			s.Captures[currency] += one.Amount.Minor
+		case intent.Refund:
+			s.Refunds[currency] += one.Amount.Minor
+		}
+	}
+	return nil
+}

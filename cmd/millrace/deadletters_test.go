@@ -1,0 +1,69 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"millrace/adapters/adaptertest"
+	"millrace/adapters/sqldb"
+	"millrace/adapters/sqlstore"
+	"millrace/app/deadletters"
+	"millrace/app/messages"
+	"millrace/migrations"
+)
+
+// lettersAt gives databases of all services, in which one letter waits at each of some consumers.
+func lettersAt(t *testing.T, all map[string]messages.Message) map[string]*sqldb.DB {
+	t.Helper()
+	dbs := map[string]*sqldb.DB{}
+	for _, schema := range migrations.Schemas {
+		dbs[schema] = adaptertest.SQLite(t, schema)
+	}
+	cores := coresOf(dbs)
+	for service, m := range all {
+		spec, _ := messages.SpecOf(m.Name())
+		e, err := messages.Seal("0198f2a7-c1d0-7b7e-8000-000000000001", "0af7651916cd43dd8448eb211c80319c", time.Now(), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, err := e.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		consumer := service + "." + spec.Topic
+		if err := sqlstore.NewDeadLetters(cores[service]).Keep(t.Context(), messages.DeadLetter{
+			ID: service, MessageID: e.EventID, OrderID: m.Order(), Service: service, Consumer: consumer, Handler: consumer, Type: m.Name(),
+			Topic: spec.Topic, Payload: value, Headers: map[string]string{}, FirstAt: time.Now(), LastAt: time.Now(),
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dbs
+}
+
+func TestWhatComesOfALetterIsForeseenByTheHandlersOfItsService(t *testing.T) {
+	t.Parallel()
+	order := &messages.OrderCreated{
+		OrderID: "ord_1", UserID: "usr_1", Items: []messages.Item{{SKU: "SKU-1", Qty: 2, Price: 1200}}, Total: 2400, Currency: "LKR", PaymentMethod: "pm_card_ok",
+	}
+	dbs := lettersAt(t, map[string]messages.Message{
+		messages.PaymentService:      order,
+		messages.Orchestrator:        order, // the saga answers by what follows, and does nothing outside
+		messages.InventoryService:    &messages.PaymentSucceeded{OrderID: "ord_1", Items: []messages.Quantity{{SKU: "SKU-1", Qty: 2}}},
+		messages.NotificationService: &messages.OrderCompleted{OrderID: "ord_1", UserID: "usr_1", Status: "CONFIRMED", Total: 2400, Currency: "LKR"},
+	})
+	p, err := deadletters.NewDesk(letters(dbs), time.Now, sleep).Plan(t.Context(), deadletters.Filter{}, "", deadletters.ActRedrive, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const words = "redrive 4 letters: 1 mails, 2400 LKR charged, nothing given back"
+	if p.String() != words {
+		t.Errorf("the plan is %q, want %q", p, words)
+	}
+	for _, i := range p.Items {
+		moves := i.Service == messages.PaymentService || i.Service == messages.NotificationService
+		if i.Stakes.Moves() != moves {
+			t.Errorf("at %s it is %+v", i.Service, i.Stakes)
+		}
+	}
+}
