@@ -114,11 +114,20 @@ func (f *floor) plan(t *testing.T, act saga.Act, orderIDs ...string) operator.Pl
 	if act == saga.ToVersion {
 		to = 1
 	}
-	p, err := f.desk.Plan(t.Context(), act, to, "", orderIDs)
+	p, err := f.desk.Plan(t.Context(), act, to, "", f.chosen(t, orderIDs))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// chosen is sagas as they are now.
+func (f *floor) chosen(t *testing.T, orderIDs []string) (all []operator.Chosen) {
+	t.Helper()
+	for _, id := range orderIDs {
+		all = append(all, operator.Chosen{OrderID: id, Version: count(t, f.db, "SELECT coalesce(max(version), 0) FROM sagas WHERE order_id = ?", id)})
+	}
+	return all
 }
 
 // apply gives what became of the items, by outcome and detail.

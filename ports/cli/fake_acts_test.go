@@ -32,7 +32,7 @@ func (f *fakeStandings) Standings(_ context.Context, orderIDs []string) (map[str
 	for _, id := range orderIDs {
 		s := saga.Start()
 		s.Step, s.Entry = saga.AwaitingInventory, 2
-		all[id] = operator.Standing{Version: 2, Definition: saga.Version, State: s, Total: 2400, Currency: "LKR",
+		all[id] = operator.Standing{Version: 1, Definition: saga.Version, State: s, Total: 2400, Currency: "LKR",
 			Again: []engine.Again{{ID: "e7", Type: "PaymentSucceeded", Topic: "payment.events", Service: "payment-service"}}}
 	}
 	return all, nil

@@ -17,7 +17,7 @@ import (
 
 // Acts is where an operator acts on sagas, and sees who has acted on what.
 type Acts interface {
-	Plan(ctx context.Context, act saga.Act, version int, words string, orderIDs []string) (operator.Plan, error)
+	Plan(ctx context.Context, act saga.Act, version int, words string, chosen []operator.Chosen) (operator.Plan, error)
 	Apply(ctx context.Context, p operator.Plan, r operator.Request, tell func(plan.Result)) (plan.Sum, error)
 	Audit(ctx context.Context, f audit.ActFilter) ([]audit.Act, error)
 }
@@ -93,12 +93,12 @@ A saga for which the action would lose something, or has no meaning, is listed a
 		if err != nil {
 			return err
 		}
-		var open []string
+		var open []operator.Chosen
 		if err := p.withSagas(c, where(), func(s Sagas) error {
 			list, err := s.List(c.Context(), q)
 			for _, one := range list.Items {
 				if step, err := saga.ParseStep(one.State); err == nil && !step.Terminal() {
-					open = append(open, one.OrderID)
+					open = append(open, operator.Chosen{OrderID: one.OrderID, Version: one.Version})
 				}
 			}
 			return err

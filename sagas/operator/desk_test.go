@@ -133,9 +133,18 @@ func (y *yard) desk() *operator.Desk {
 	})
 }
 
+// chosen is every saga as it is now.
+func (y *yard) chosen() []operator.Chosen {
+	all := make([]operator.Chosen, len(y.order))
+	for n, id := range y.order {
+		all[n] = operator.Chosen{OrderID: id, Version: y.sagas[id].Version}
+	}
+	return all
+}
+
 func (y *yard) plan(t *testing.T, act saga.Act) operator.Plan {
 	t.Helper()
-	p, err := y.desk().Plan(t.Context(), act, 0, "stuck=true", y.order)
+	p, err := y.desk().Plan(t.Context(), act, 0, "stuck=true", y.chosen())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,6 +333,22 @@ func TestWhatAnActIsNotForIsListedAsRefused(t *testing.T) {
 			if !strings.Contains(p.Refused[n].Why, why) {
 				t.Errorf("%s was refused because %q", p.Refused[n].OrderID, p.Refused[n].Why)
 			}
+		}
+	})
+}
+
+// The query chose it as it was; whether it still would, nobody has asked.
+func TestASagaThatMovesWhileThePlanIsMadeIsLeftOut(t *testing.T) {
+	t.Parallel()
+	each(t, 3, func(t *testing.T, y *yard) {
+		chosen := y.chosen()
+		y.sagas["ord_1"].Version++ // it stands in the same step, and something has happened to it
+		p, err := y.desk().Plan(t.Context(), saga.Redrive, 0, "older=15m", chosen)
+		if err != nil || len(p.Items) != 2 || len(p.Refused) != 1 || p.Totals.Orders != 2 {
+			t.Fatalf("the plan is %+v, %v", p, err)
+		}
+		if r := p.Refused[0]; r.OrderID != "ord_1" || r.State != saga.AwaitingInventory || !strings.HasPrefix(r.Why, "it moved while the plan was made") {
+			t.Errorf("it was refused as %+v", r)
 		}
 	})
 }

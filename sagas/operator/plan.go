@@ -80,6 +80,15 @@ type Refusal struct {
 	Why     string    `json:"why"`
 }
 
+// Chosen is a saga that the query chose, as it was then.
+type Chosen struct {
+	OrderID string
+	Version int // moves with every change; 0 before its first message
+}
+
+// moved is why a saga is refused that the query may not choose any more.
+const moved = "it moved while the plan was made: plan again"
+
 // ErrNewEffects: the plan has effects that nobody would know for a repetition.
 var ErrNewEffects = fault.New(fault.Conflict, "plan_has_new_effects", "the plan has new effects")
 
@@ -138,26 +147,35 @@ func NewDesk(store Store, acts Acts, now func() time.Time, pause func(context.Co
 	return &Desk{store, acts, now, pause}
 }
 
-// Plan says what an act would do to the sagas of those orders. It changes nothing. Version is that
-// of the definition to which a migration leads, and 0 otherwise; words are those that chose the orders,
+// Plan says what an act would do to the sagas that were chosen. It changes nothing. A saga that has moved
+// since it was chosen is refused: nobody knows whether the query still holds for it. Version is that
+// of the definition to which a migration leads, and 0 otherwise; words are those that chose the sagas,
 // for people.
-func (d *Desk) Plan(ctx context.Context, act saga.Act, version int, words string, orderIDs []string) (Plan, error) {
+func (d *Desk) Plan(ctx context.Context, act saga.Act, version int, words string, chosen []Chosen) (Plan, error) {
 	p := Plan{
 		Kind: PlanKind, Action: act, Version: version, Query: words, MadeAt: d.now().UTC().Truncate(time.Second),
 		Totals: Totals{Money: map[string]int64{}}, Items: []Item{}, Refused: []Refusal{},
+	}
+	orderIDs := make([]string, len(chosen))
+	for n, c := range chosen {
+		orderIDs[n] = c.OrderID
 	}
 	all, err := d.store.Standings(ctx, orderIDs)
 	if err != nil {
 		return Plan{}, err
 	}
-	for _, id := range orderIDs {
-		s, ok := all[id]
+	for _, c := range chosen {
+		s, ok := all[c.OrderID]
 		if !ok {
 			continue // it was chosen and has gone
 		}
-		item, err := itemOf(act, version, id, s)
+		if s.Version != c.Version {
+			p.Refused = append(p.Refused, Refusal{c.OrderID, s.State.Step, moved})
+			continue
+		}
+		item, err := itemOf(act, version, c.OrderID, s)
 		if err != nil {
-			p.Refused = append(p.Refused, Refusal{id, s.State.Step, because(err)})
+			p.Refused = append(p.Refused, Refusal{c.OrderID, s.State.Step, because(err)})
 			continue
 		}
 		p.Items = append(p.Items, item)
