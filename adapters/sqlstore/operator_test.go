@@ -39,7 +39,7 @@ var errKilled = fmt.Errorf("the process was killed: %w", context.Canceled)
 
 // Operate lets the operator die behind an act that was committed.
 func (f *floor) Operate(ctx context.Context, o engine.Order) error {
-	acts := engine.NewOperator(f.store, engine.Timeouts{Payment: time.Hour, Inventory: time.Hour}, "test", time.Now)
+	acts := engine.NewOperator(f.store, "test", time.Now)
 	err := acts.Operate(ctx, o)
 	if f.cut--; f.cut == 0 {
 		return errors.Join(err, errKilled)
@@ -63,7 +63,7 @@ func eachFloor(t *testing.T, test func(t *testing.T, f *floor)) {
 		}
 		f.carry = engine.New(NewSagas(f.cores[messages.Orchestrator]), engine.Timeouts{Payment: time.Hour, Inventory: time.Hour}, silent{}, "test", time.Now)
 		f.store, f.audits = NewOperator(f.cores), NewLetters(f.cores, nil)
-		f.desk = operator.NewDesk(f.store, f, func() time.Time { return time.Now().Add(f.passed) }, func(context.Context, time.Duration) error {
+		f.desk = operator.NewDesk(f.store, f, engine.Timeouts{Payment: time.Hour, Inventory: time.Hour}, func() time.Time { return time.Now().Add(f.passed) }, func(context.Context, time.Duration) error {
 			f.passed += 4 * time.Second // the test's own time
 			f.paused()
 			return nil
@@ -325,6 +325,34 @@ func TestAnApplyThatWasKilledGoesOnAndDoublesNothing(t *testing.T) {
 		}
 		if n := count(t, f.db, "SELECT count(*) FROM saga_timers WHERE entry = 2"); n != 5 {
 			t.Errorf("%d sagas have a time-out of their own again", n)
+		}
+	})
+}
+
+func TestATimeOutIsSetAsPlannedOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	eachFloor(t, func(t *testing.T, f *floor) {
+		f.hear(t, f.orderID, created(f.orderID))
+		o := engine.Order{ID: "a1", Act: saga.Resume, OrderID: f.orderID, Version: 1, By: plan.Act{Plan: "5ea1"}}
+		if err := f.Operate(t.Context(), o); !errors.Is(err, engine.ErrUnstated) {
+			t.Errorf("a time-out of no length: %v", err)
+		}
+		if len(f.acts(t)) != 0 || count(t, f.db, "SELECT count(*) FROM saga_timers WHERE entry = 2") != 0 {
+			t.Error("it was done all the same")
+		}
+		o.Timeouts.Payment = 20 * time.Minute
+		if err := f.Operate(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		var due time.Time
+		if err := f.db.GetContext(t.Context(), &due, "SELECT due_at FROM saga_timers WHERE entry = 2"); err != nil {
+			t.Fatal(err)
+		}
+		if left := time.Until(due); left < 15*time.Minute || left > 25*time.Minute {
+			t.Errorf("it is due in %s", left)
+		}
+		if did := f.acts(t)[0].Did; did != "sends nothing, sets the payment time-out to 20m0s" {
+			t.Errorf("the audit says %s", did)
 		}
 	})
 }

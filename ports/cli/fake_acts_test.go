@@ -18,7 +18,7 @@ func fakeActs(context.Context, cli.Where, bool) (cli.Acts, func() error, error) 
 	store := &fakeStandings{}
 	pause := func(context.Context, time.Duration) error { return nil }
 	clock := today
-	desk := operator.NewDesk(store, store, func() time.Time { clock = clock.Add(time.Second); return clock }, pause)
+	desk := operator.NewDesk(store, store, engine.Timeouts{Payment: 30 * time.Second, Inventory: 45 * time.Second}, func() time.Time { clock = clock.Add(time.Second); return clock }, pause)
 	return struct {
 		*operator.Desk
 		*fakeStandings

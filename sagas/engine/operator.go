@@ -18,6 +18,9 @@ var ErrMoved = fault.New(fault.Conflict, "saga_moved", "it has changed since the
 // ErrUnderWay: somebody else has acted on the saga, and does not know yet what came of it.
 var ErrUnderWay = fault.New(fault.Conflict, "act_under_way", "another apply has the saga in hand")
 
+// ErrUnstated: the act would set a time-out whose length nobody has confirmed.
+var ErrUnstated = fault.New(fault.Conflict, "timeout_unstated", "it would set a time-out that the plan does not state: plan again")
+
 // OperatorWork is one transaction of ordering for an operator's act, as Work is for a message.
 type OperatorWork interface {
 	Operate(ctx context.Context, fn func(OperatorTx) error) error
@@ -49,7 +52,7 @@ type Record struct {
 	OrderID string
 	Version int // of the saga, as it was planned
 	By      plan.Act
-	Detail  string // what was sent
+	Detail  string // what was sent, and the time-outs that were set
 }
 
 // Order is one act that an operator has decided on.
@@ -62,7 +65,9 @@ type Order struct {
 	Again   []Again
 	From    int // of a migration: the definition's version that the saga has
 	To      int // and the one that it is to have
-	By      plan.Act
+
+	Timeouts Timeouts // that are set, as they were planned; 0 for one that is not
+	By       plan.Act
 }
 
 // ActID is the id of an act on a saga as it was planned. The version moves with every act, so no two
@@ -82,25 +87,27 @@ func (o Order) Message() saga.Operated {
 
 // Operator carries out what an operator has planned, an act a transaction. It is not for messages.
 type Operator struct {
-	work   OperatorWork
-	engine *Engine
+	work  OperatorWork
+	build string
+	now   func() time.Time
 }
 
 // NewOperator makes it. Build names the running build in the journal.
-func NewOperator(work OperatorWork, timeouts Timeouts, build string, now func() time.Time) *Operator {
-	return &Operator{work, New(nil, timeouts, nil, build, now)}
+func NewOperator(work OperatorWork, build string, now func() time.Time) *Operator {
+	return &Operator{work, build, now}
 }
 
 // Operate takes an act to its saga: decision, state, timeline, timers, journal, outgoing messages and the
 // line of the audit, or nothing of it. It fails with ErrMoved when the saga is not as planned, with
-// saga.ErrRefused, with ErrUnderWay, and with ErrNoOrder.
+// saga.ErrRefused, with ErrUnderWay, with ErrUnstated, and with ErrNoOrder.
 func (o *Operator) Operate(ctx context.Context, order Order) error {
 	told := order.Message()
 	cause := messages.Cause{
 		Seed: order.ID, MessageID: order.ID, CausationID: order.ID, CorrelationID: order.OrderID,
 		Handler: "saga_operator", Type: told.Name(),
 	}
-	now := o.engine.now().UTC().Truncate(time.Microsecond)
+	carry := New(nil, order.Timeouts, nil, o.build, o.now)
+	now := o.now().UTC().Truncate(time.Microsecond)
 	err := o.work.Operate(messages.WithCause(ctx, cause), func(tx OperatorTx) error {
 		i, by, err := load(ctx, tx, order.OrderID)
 		if err != nil {
@@ -119,6 +126,11 @@ func (o *Operator) Operate(ctx context.Context, order Order) error {
 		if err != nil {
 			return err
 		}
+		for _, t := range d.SetTimers {
+			if order.Timeouts.Of(t.Name) <= 0 {
+				return ErrUnstated.Because(errors.New(t.Name))
+			}
+		}
 		if err := tx.Record(ctx, order.record(d)); err != nil {
 			return err
 		}
@@ -128,7 +140,7 @@ func (o *Operator) Operate(ctx context.Context, order Order) error {
 		if order.Act == saga.ToVersion {
 			i.Definition = order.To
 		}
-		return o.engine.carryOut(tx, i, d, told, cause, now)
+		return carry.carryOut(tx, i, d, told, cause, now)
 	})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%s of the saga of %s: %w", order.Act, order.OrderID, err)
@@ -152,6 +164,9 @@ func (o Order) record(d saga.Decision) Record {
 			continue
 		}
 		r.Detail += ", " + one
+	}
+	for _, t := range d.SetTimers {
+		r.Detail += fmt.Sprintf(", sets the %s time-out to %s", t.Name, o.Timeouts.Of(t.Name))
 	}
 	return r
 }

@@ -28,6 +28,8 @@ type yard struct {
 	begun   []time.Time
 	failure error // of every act
 	mended  time.Time
+	waits   engine.Timeouts // where the desk is
+	set     []engine.Timeouts
 }
 
 type standing struct {
@@ -93,6 +95,7 @@ func (y *yard) Operate(_ context.Context, o engine.Order) error {
 	}
 	y.audit[o.By.Plan][o.OrderID] = time.Now()
 	y.begun = append(y.begun, time.Now())
+	y.set = append(y.set, o.Timeouts)
 	s.Version++
 	s.acted = time.Now()
 	return nil
@@ -126,7 +129,7 @@ func (y *yard) goOn() {
 }
 
 func (y *yard) desk() *operator.Desk {
-	return operator.NewDesk(y, y, time.Now, func(_ context.Context, d time.Duration) error {
+	return operator.NewDesk(y, y, y.waits, time.Now, func(_ context.Context, d time.Duration) error {
 		y.goOn()
 		time.Sleep(d) // the test's own time
 		return nil
@@ -349,6 +352,42 @@ func TestASagaThatMovesWhileThePlanIsMadeIsLeftOut(t *testing.T) {
 		}
 		if r := p.Refused[0]; r.OrderID != "ord_1" || r.State != saga.AwaitingInventory || !strings.HasPrefix(r.Why, "it moved while the plan was made") {
 			t.Errorf("it was refused as %+v", r)
+		}
+	})
+}
+
+// The shell in which a plan is applied need not be the one in which it was made.
+func TestTheTimeOutsThatAreSetAreThoseThatThePlanStates(t *testing.T) {
+	t.Parallel()
+	for _, act := range []saga.Act{saga.Resume, saga.FireTimer} { // fired the first time, version 2 waits once more
+		each(t, 2, func(t *testing.T, y *yard) {
+			y.waits = engine.Timeouts{Payment: 5 * time.Minute, Inventory: 90 * time.Second}
+			p := y.plan(t, act)
+			if len(p.Items) != 2 || len(p.Items[1].Timeouts) != 1 || !strings.HasSuffix(p.String(), ", 2 inventory time-outs set to 1m30s") {
+				t.Fatalf("the plan is %s: %+v", p, p.Items)
+			}
+			text, err := json.Marshal(p)
+			if err != nil || !strings.Contains(string(text), `"timeouts":[{"name":"inventory","after":"1m30s"}]`) {
+				t.Errorf("it is written %s, %v", text, err)
+			}
+			if _, err := operator.ReadPlan([]byte(strings.Replace(string(text), "1m30s", "3m30s", 1))); !errors.Is(err, plan.ErrAltered) {
+				t.Errorf("with another time-out it was read: %v", err)
+			}
+			y.waits = engine.Timeouts{Payment: time.Second, Inventory: time.Second}
+			read, err := operator.ReadPlan(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			y.apply(t, read, plan.Pace{})
+			if len(y.set) != 2 || y.set[0].Inventory != 90*time.Second || y.set[0].Payment != 0 {
+				t.Errorf("the time-outs set were %v", y.set)
+			}
+		})
+	}
+	each(t, 1, func(t *testing.T, y *yard) {
+		y.waits = engine.Timeouts{Payment: 5 * time.Minute, Inventory: 90 * time.Second}
+		if p := y.plan(t, saga.Redrive); p.Items[0].Timeouts != nil || strings.Contains(p.String(), "time-out") {
+			t.Errorf("a redrive sets none, and its plan says %s", p)
 		}
 	})
 }

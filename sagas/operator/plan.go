@@ -59,8 +59,9 @@ type Item struct {
 	Total    int64     `json:"total"` // minor units
 	Currency string    `json:"currency"`
 	ActID    string    `json:"actId"`
-	To       saga.Step `json:"to"`              // where the act itself brings it
-	Found    string    `json:"found,omitempty"` // answer of the participant's books that a step is skipped on
+	To       saga.Step `json:"to"`                 // where the act itself brings it
+	Found    string    `json:"found,omitempty"`    // answer of the participant's books that a step is skipped on
+	Timeouts []Timeout `json:"timeouts,omitempty"` // that are set by the act
 	Sends    []Send    `json:"sends"`
 	Mails    int       `json:"mails"`
 	Money    int64     `json:"money"` // that may be given back because of it
@@ -138,13 +139,15 @@ type Acts interface {
 type Desk struct {
 	store Store
 	acts  Acts
+	waits engine.Timeouts
 	now   func() time.Time
 	pause func(context.Context, time.Duration) error // between two looks at what is under way
 }
 
-// NewDesk makes the use cases.
-func NewDesk(store Store, acts Acts, now func() time.Time, pause func(context.Context, time.Duration) error) *Desk {
-	return &Desk{store, acts, now, pause}
+// NewDesk makes the use cases. A plan sets the time-outs that are given here; applying one sets those that
+// it states.
+func NewDesk(store Store, acts Acts, waits engine.Timeouts, now func() time.Time, pause func(context.Context, time.Duration) error) *Desk {
+	return &Desk{store, acts, waits, now, pause}
 }
 
 // Plan says what an act would do to the sagas that were chosen. It changes nothing. A saga that has moved
@@ -173,7 +176,7 @@ func (d *Desk) Plan(ctx context.Context, act saga.Act, version int, words string
 			p.Refused = append(p.Refused, Refusal{c.OrderID, s.State.Step, moved})
 			continue
 		}
-		item, err := itemOf(act, version, c.OrderID, s)
+		item, err := d.item(act, version, c.OrderID, s)
 		if err != nil {
 			p.Refused = append(p.Refused, Refusal{c.OrderID, s.State.Step, because(err)})
 			continue
@@ -185,7 +188,7 @@ func (d *Desk) Plan(ctx context.Context, act saga.Act, version int, words string
 	return p, err
 }
 
-func itemOf(act saga.Act, version int, id string, s Standing) (Item, error) {
+func (d *Desk) item(act saga.Act, version int, id string, s Standing) (Item, error) {
 	by, has := saga.Of(cmp.Or(s.Definition, saga.Version)) // one that has not begun begins with the current one
 	if !has {
 		return Item{}, engine.ErrDefinition
@@ -209,7 +212,7 @@ func itemOf(act saga.Act, version int, id string, s Standing) (Item, error) {
 	if err != nil {
 		return Item{}, err
 	}
-	item.To = decision.State.Step
+	item.To, item.Timeouts = decision.State.Step, timeoutsOf(decision.SetTimers, d.waits)
 	undoes := act == saga.Compensate || undoing(item.To) && !undoing(item.State)
 	for n, m := range decision.Send {
 		spec, _ := messages.SpecOf(m.Name())
@@ -233,7 +236,7 @@ func undoing(s saga.Step) bool { return s == saga.UndoingInventory || s == saga.
 
 // order is the act on an item.
 func (i Item) order(act saga.Act, version int, by plan.Act) engine.Order {
-	o := engine.Order{ID: i.ActID, Act: act, OrderID: i.OrderID, Version: i.Version, Found: i.Found, From: i.From, To: version, By: by}
+	o := engine.Order{ID: i.ActID, Act: act, OrderID: i.OrderID, Version: i.Version, Found: i.Found, From: i.From, To: version, Timeouts: i.timeouts(), By: by}
 	for _, s := range i.Sends {
 		if s.Effect == Deduplicated {
 			o.Again = append(o.Again, s.Again)
@@ -305,5 +308,5 @@ func ids(items []*doing) []string {
 
 // String is the plan in a line.
 func (p Plan) String() string {
-	return fmt.Sprintf("%s %d sagas: %d messages again, %d new, %d mails", p.Action, p.Totals.Orders, p.Totals.Deduplicated, p.Totals.New, p.Totals.Mails)
+	return fmt.Sprintf("%s %d sagas: %d messages again, %d new, %d mails%s", p.Action, p.Totals.Orders, p.Totals.Deduplicated, p.Totals.New, p.Totals.Mails, p.timeouts())
 }
