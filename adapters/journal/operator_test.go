@@ -22,7 +22,7 @@ func (s *story) operates(act saga.Act, found string) *story {
 	s.now = s.now.Add(time.Second)
 	var version int
 	s.must(s.db.GetContext(s.t.Context(), &version, s.db.Rebind("SELECT version FROM sagas WHERE order_id = ?"), s.id))
-	acts := engine.NewOperator(sqlstore.NewOperator(map[string]*sqlstore.Core{messages.Orchestrator: s.core}), "corpus", s.clock)
+	acts := engine.NewOperator(sqlstore.NewOperator(s.books), "corpus", s.clock)
 	o := engine.Order{
 		ID: engine.ActID(s.id, act, version), Act: act, OrderID: s.id, Version: version, Found: found,
 		From: saga.Version, To: 1, Timeouts: engine.Timeouts{Payment: time.Minute, Inventory: time.Minute}, By: plan.Act{Actor: "maya", Reason: "it stood still", Plan: s.id + act.String()},
@@ -31,12 +31,24 @@ func (s *story) operates(act saga.Act, found string) *story {
 	return s
 }
 
+// keepBooks gives ordering the databases of its participants beside its own.
+func (o *ordering) keepBooks(t *testing.T) {
+	t.Helper()
+	beside := func(schema string) *sqlstore.Core {
+		return sqlstore.NewCore(sqlstore.Config{DB: adaptertest.SQLite(t, schema), Observer: quiet{}})
+	}
+	o.books = map[string]*sqlstore.Core{
+		messages.Orchestrator: o.core, messages.PaymentService: beside("payments"), messages.InventoryService: beside("inventory"),
+	}
+}
+
 // What an operator did stands in the journal like anything else, and is decided again like anything else.
 func TestAHistoryWithAnOperatorsActsIsReplayed(t *testing.T) {
 	t.Parallel()
 	adaptertest.EachDatabase(t, "orders", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
 		db := open(t)
 		o := newOrdering(t, db)
+		o.keepBooks(t)
 		o.order("ord_resumed").hears("OrderCreated").operates(saga.Resume, "").hears("PaymentSucceeded", "InventoryReserved")
 		o.order("ord_fired").hears("OrderCreated").operates(saga.FireTimer, "").hears("InventoryReleased", "PaymentRefunded")
 		o.order("ord_skipped").hears("OrderCreated", "PaymentSucceeded").operates(saga.SkipStep, "InventoryReserved")

@@ -14,8 +14,6 @@ import (
 	"millrace/adapters/sqldb"
 	"millrace/app/messages"
 	"millrace/domain/fault"
-	"millrace/domain/inventory"
-	"millrace/domain/payment"
 	"millrace/domain/plan"
 	"millrace/sagas/engine"
 	"millrace/sagas/operator"
@@ -242,58 +240,6 @@ func (o *Operator) sentBefore(ctx context.Context, all map[string]operator.Stand
 			seen[r.ID] = true
 			s.Again = append(s.Again, engine.Again{ID: r.ID, Type: r.EventType, Topic: r.Topic, Service: service})
 			all[r.AggregateID] = s
-		}
-	}
-	return nil
-}
-
-// bookOf is what a participant's books say of the step that waits for it: the answer's name by the state in
-// which they are.
-type bookOf struct {
-	service, query string
-	answers        map[saga.Step]map[string]string
-}
-
-var books = []bookOf{
-	{messages.PaymentService, "SELECT order_id, state FROM payments WHERE order_id IN (?)", map[saga.Step]map[string]string{
-		saga.AwaitingPayment: {
-			payment.Captured.String(): messages.PaymentSucceeded{}.Name(),
-			payment.Declined.String(): messages.PaymentFailed{}.Name(),
-		},
-		saga.UndoingPayment: {
-			payment.Refunded.String(): messages.PaymentRefunded{}.Name(),
-			payment.Voided.String():   messages.PaymentRefunded{}.Name(),
-			payment.Barred.String():   messages.PaymentRefunded{}.Name(),
-			payment.Declined.String(): messages.PaymentRefunded{}.Name(),
-		},
-	}},
-	{messages.InventoryService, "SELECT order_id, state FROM reservations WHERE order_id IN (?)", map[saga.Step]map[string]string{
-		saga.AwaitingInventory: {
-			inventory.Held.String():    messages.InventoryReserved{}.Name(),
-			inventory.Refused.String(): messages.InventoryFailed{}.Name(),
-		},
-		saga.UndoingInventory: {
-			inventory.Released.String(): messages.InventoryReleased{}.Name(),
-			inventory.Barred.String():   messages.InventoryReleased{}.Name(),
-		},
-	}},
-}
-
-// booked finds the answers that stand in the participants' books.
-func (o *Operator) booked(ctx context.Context, all map[string]operator.Standing, orderIDs []string) error {
-	for _, book := range books {
-		var rows []struct {
-			OrderID string `db:"order_id"`
-			State   string `db:"state"`
-		}
-		if err := o.among(ctx, o.of[book.service], &rows, book.query, orderIDs); err != nil {
-			return err
-		}
-		for _, r := range rows {
-			if s, ok := all[r.OrderID]; ok && book.answers[s.State.Step][r.State] != "" {
-				s.Found = book.answers[s.State.Step][r.State]
-				all[r.OrderID] = s
-			}
 		}
 	}
 	return nil

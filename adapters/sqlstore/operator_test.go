@@ -380,6 +380,49 @@ func TestASagaThatAnotherApplyHasInHandIsSkipped(t *testing.T) {
 	})
 }
 
+// pays lets payment's books say that.
+func (f *floor) pays(t *testing.T, state string) {
+	t.Helper()
+	db := f.cores[messages.PaymentService].DB
+	_, err := db.ExecContext(t.Context(), db.Rebind(`INSERT INTO payments (order_id, state, amount, currency, method, lines,
+		provider_id, auth_code, reason, created_at, updated_at) VALUES (?, ?, 2400, 'LKR', 'pm', '[]', '', '', 'no', `+
+		db.Dialect.Now()+`, `+db.Dialect.Now()+`) ON CONFLICT (order_id) DO UPDATE SET state = excluded.state`), f.orderID, state)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestARefundIsNotCommandedAgainWhilePaymentIsAtIt(t *testing.T) {
+	t.Parallel()
+	eachFloor(t, func(t *testing.T, f *floor) {
+		f.hear(t, f.orderID, created(f.orderID), &messages.PaymentSucceeded{OrderID: f.orderID}, &messages.InventoryFailed{OrderID: f.orderID})
+		f.published(t, f.db)
+		for _, state := range []string{"undoing", "refunding"} {
+			f.pays(t, state)
+			p := f.plan(t, saga.RetryStep)
+			if len(p.Items) != 0 || len(p.Refused) != 1 || !strings.Contains(p.Refused[0].Why, "the books say "+state) {
+				t.Errorf("with books that say %s the plan is %+v", state, p)
+			}
+		}
+		f.pays(t, "captured") // the command has not come
+		p := f.plan(t, saga.RetryStep)
+		if len(p.Items) != 1 {
+			t.Fatalf("the plan is %+v", p)
+		}
+		f.pays(t, "refunding") // it comes
+		if got := f.apply(t, p); !strings.HasPrefix(got, "SKIPPED its participant is at it: the books say refunding") {
+			t.Errorf("it was %s", got)
+		}
+		if len(f.waits(t, f.orderID)) != 0 || len(f.acts(t)) != 0 {
+			t.Error("something was done all the same")
+		}
+		f.pays(t, "refunded") // and its answer was lost
+		if got := f.apply(t, p); !strings.HasPrefix(got, "TIMED_OUT") || len(f.waits(t, f.orderID)) != 1 {
+			t.Errorf("asked for an answer that was lost it was %s", got)
+		}
+	})
+}
+
 func TestAStepIsSkippedOnWhatTheParticipantsBooksSay(t *testing.T) {
 	t.Parallel()
 	eachFloor(t, func(t *testing.T, f *floor) {
@@ -387,12 +430,7 @@ func TestAStepIsSkippedOnWhatTheParticipantsBooksSay(t *testing.T) {
 		if p := f.plan(t, saga.SkipStep); len(p.Items) != 0 || len(p.Refused) != 1 {
 			t.Fatalf("without a word of payment's the plan is %+v", p)
 		}
-		_, err := f.cores[messages.PaymentService].DB.ExecContext(t.Context(), `INSERT INTO payments (order_id, state, amount, currency, method, lines,
-			provider_id, auth_code, reason, created_at, updated_at) VALUES ('`+f.orderID+`', 'declined', 2400, 'LKR', 'pm', '[]', '', '', 'no', `+
-			f.db.Dialect.Now()+`, `+f.db.Dialect.Now()+`)`)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f.pays(t, "declined")
 		p := f.plan(t, saga.SkipStep)
 		if len(p.Items) != 1 || p.Items[0].Found != "PaymentFailed" || p.Items[0].To != saga.Failed || p.Totals.Mails != 1 {
 			t.Fatalf("the plan is %+v", p)

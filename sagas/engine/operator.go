@@ -29,6 +29,8 @@ type OperatorWork interface {
 // OperatorTx is what an act can see and stage, beside what a message can.
 type OperatorTx interface {
 	Tx
+	// Books reads what the books of the participant that a step waits for say now.
+	Books(ctx context.Context, orderID string, step saga.Step) (Books, error)
 	// SendAgain stages messages of the order that were sent before, each under the id that it has: whoever
 	// has handled it knows it.
 	SendAgain(again []Again) error
@@ -126,6 +128,9 @@ func (o *Operator) Operate(ctx context.Context, order Order) error {
 		if err != nil {
 			return err
 		}
+		if err := order.allowedBy(ctx, tx, i.State.Step); err != nil {
+			return err
+		}
 		for _, t := range d.SetTimers {
 			if order.Timeouts.Of(t.Name) <= 0 {
 				return ErrUnstated.Because(errors.New(t.Name))
@@ -146,6 +151,19 @@ func (o *Operator) Operate(ctx context.Context, order Order) error {
 		return fmt.Errorf("%s of the saga of %s: %w", order.Act, order.OrderID, err)
 	}
 	return err
+}
+
+// allowedBy looks at the participant's books again, for an act that hangs on them: they may have moved
+// since the plan, and the saga's version does not tell.
+func (o Order) allowedBy(ctx context.Context, tx OperatorTx, step saga.Step) error {
+	if o.Act != saga.RetryStep {
+		return nil
+	}
+	now, err := tx.Books(ctx, o.OrderID, step)
+	if err != nil {
+		return err
+	}
+	return now.Refuse(o.Act)
 }
 
 // record is the act's line of the audit.

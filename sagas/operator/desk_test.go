@@ -392,6 +392,26 @@ func TestTheTimeOutsThatAreSetAreThoseThatThePlanStates(t *testing.T) {
 	})
 }
 
+func TestACommandIsNotSentAgainToWhomeverIsAtIt(t *testing.T) {
+	t.Parallel()
+	each(t, 3, func(t *testing.T, y *yard) {
+		for _, s := range y.sagas {
+			s.State.Step = saga.UndoingPayment
+		}
+		y.sagas["ord_0"].Books.Working, y.sagas["ord_1"].Books.Working = "undoing", "refunding"
+		p := y.plan(t, saga.RetryStep)
+		if len(p.Items) != 1 || p.Items[0].OrderID != "ord_2" || len(p.Refused) != 2 || p.Totals.New != 1 {
+			t.Fatalf("the plan is %+v", p)
+		}
+		if why := p.Refused[1].Why; !strings.HasPrefix(why, "its participant is at it: the books say refunding, and the command once more would do nothing") {
+			t.Errorf("it was refused because %q", why)
+		}
+		if p := y.plan(t, saga.Redrive); len(p.Refused) != 0 {
+			t.Errorf("what is known to whoever gets it was refused: %+v", p.Refused)
+		}
+	})
+}
+
 func TestAPlanIsReadAsItWasWrittenOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	each(t, 2, func(t *testing.T, y *yard) {

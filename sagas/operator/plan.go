@@ -101,7 +101,7 @@ type Standing struct {
 	Total      int64
 	Currency   string
 	Again      []engine.Again // of what its step waits for, that which was sent and lies in an outbox
-	Found      string         // the answer to its step that the participant's books give; "" for none
+	Books      engine.Books   // of the participant that its step waits for
 }
 
 // Progress is where a saga is while an act takes effect.
@@ -199,7 +199,7 @@ func (d *Desk) item(act saga.Act, version int, id string, s Standing) (Item, err
 	}
 	switch act {
 	case saga.SkipStep:
-		item.Found = s.Found
+		item.Found = s.Books.Answer
 	case saga.ToVersion:
 		item.From = by.Version
 	}
@@ -209,6 +209,9 @@ func (d *Desk) item(act saga.Act, version int, id string, s Standing) (Item, err
 		}
 	}
 	decision, err := saga.Operate(by.Decide, s.State, saga.Input{ID: item.ActID, Message: item.order(act, version, plan.Act{}).Message()})
+	if err == nil {
+		err = s.Books.Refuse(act)
+	}
 	if err != nil {
 		return Item{}, err
 	}
