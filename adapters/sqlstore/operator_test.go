@@ -441,6 +441,32 @@ func TestAStepIsSkippedOnWhatTheParticipantsBooksSay(t *testing.T) {
 	})
 }
 
+// The version of the saga says nothing of books that are kept elsewhere.
+func TestAStepIsNotSkippedOnWhatTheBooksNoLongerSay(t *testing.T) {
+	t.Parallel()
+	eachFloor(t, func(t *testing.T, f *floor) {
+		f.hear(t, f.orderID, created(f.orderID))
+		f.pays(t, "declined")
+		p := f.plan(t, saga.SkipStep)
+		if len(p.Items) != 1 {
+			t.Fatalf("the plan is %+v", p)
+		}
+		for state, why := range map[string]string{"capturing": "no answer", "captured": "PaymentSucceeded"} {
+			f.pays(t, state)
+			if got := f.apply(t, p); got != "SKIPPED it has changed since the plan was made: the books of its participant say "+why+", and said PaymentFailed" {
+				t.Errorf("with books that say %s it was %s", state, got)
+			}
+		}
+		if len(f.waits(t, f.orderID)) != 0 || len(f.acts(t)) != 0 {
+			t.Error("something was done all the same")
+		}
+		f.pays(t, "declined")
+		if got := f.apply(t, p); got != "VERIFIED it is failed" {
+			t.Errorf("with books as planned it was %s", got)
+		}
+	})
+}
+
 func TestAMigratedSagaGoesOnByItsNewVersion(t *testing.T) {
 	t.Parallel()
 	eachFloor(t, func(t *testing.T, f *floor) {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 	saga "millrace/sagas/order"
 )
 
-// ErrMoved: the saga is not where it was when the act was planned.
+// ErrMoved: the saga, or the book that a step is to be skipped on, is not as it was when the act was planned.
 var ErrMoved = fault.New(fault.Conflict, "saga_moved", "it has changed since the plan was made")
 
 // ErrUnderWay: somebody else has acted on the saga, and does not know yet what came of it.
@@ -100,7 +101,7 @@ func NewOperator(work OperatorWork, build string, now func() time.Time) *Operato
 }
 
 // Operate takes an act to its saga: decision, state, timeline, timers, journal, outgoing messages and the
-// line of the audit, or nothing of it. It fails with ErrMoved when the saga is not as planned, with
+// line of the audit, or nothing of it. It fails with ErrMoved when the saga, or what a step is skipped on, is not as planned, with
 // saga.ErrRefused, with ErrUnderWay, with ErrUnstated, and with ErrNoOrder.
 func (o *Operator) Operate(ctx context.Context, order Order) error {
 	told := order.Message()
@@ -156,12 +157,15 @@ func (o *Operator) Operate(ctx context.Context, order Order) error {
 // allowedBy looks at the participant's books again, for an act that hangs on them: they may have moved
 // since the plan, and the saga's version does not tell.
 func (o Order) allowedBy(ctx context.Context, tx OperatorTx, step saga.Step) error {
-	if o.Act != saga.RetryStep {
+	if o.Act != saga.RetryStep && o.Act != saga.SkipStep {
 		return nil
 	}
 	now, err := tx.Books(ctx, o.OrderID, step)
 	if err != nil {
 		return err
+	}
+	if o.Act == saga.SkipStep && now.Answer != o.Found {
+		return ErrMoved.Because(fmt.Errorf("the books of its participant say %s, and said %s", cmp.Or(now.Answer, "no answer"), o.Found))
 	}
 	return now.Refuse(o.Act)
 }
