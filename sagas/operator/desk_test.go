@@ -258,6 +258,15 @@ func TestTheRateAndTheShareOfErrorsAreKept(t *testing.T) {
 		}
 		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{PerSecond: 4, StopAt: 0.02}), "0 verified, 5 failed again, 195 skipped, 0 timed out")
 	})
+	each(t, 200, func(t *testing.T, y *yard) { // as fast as it goes, and errors stop it as early
+		for _, s := range y.sagas {
+			s.ill = "deaf"
+		}
+		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{StopAt: 0.02}), "0 verified, 0 failed again, 195 skipped, 5 timed out")
+		if len(y.begun) != 5 {
+			t.Errorf("%d were begun", len(y.begun))
+		}
+	})
 }
 
 func TestAnotherRunOfTheSamePlanDoublesNothing(t *testing.T) {
