@@ -155,19 +155,25 @@ type standingRecord struct {
 	Total      int64   `db:"total"`
 	Currency   string  `db:"currency"`
 	Definition *int    `db:"definition"`
+	Step       *string `db:"step"`
 	State      *string `db:"state"`
 	Version    *int    `db:"version"`
 }
 
-func (r standingRecord) state() (saga.State, error) {
-	s := saga.Start()
+// state gives where the saga is. What this build cannot read is a matter of that saga alone: it says why, and
+// gives no more than the step, where that can be read.
+func (r standingRecord) state() (s saga.State, unreadable string) {
+	s = saga.Start()
 	if r.State == nil {
-		return s, nil
+		return s, ""
 	}
-	if err := json.Unmarshal([]byte(*r.State), &s); err != nil {
-		return s, fmt.Errorf("saga state of %s: %w", r.ID, err)
+	err := json.Unmarshal([]byte(*r.State), &s)
+	if err == nil {
+		return s, ""
 	}
-	return s, nil
+	s = saga.State{}
+	s.Step, _ = saga.ParseStep(*r.Step) // none, where that is not known either
+	return s, err.Error()
 }
 
 func value(n *int) int {
@@ -187,11 +193,10 @@ func (o *Operator) Standings(ctx context.Context, orderIDs []string) (map[string
 			return nil, err
 		}
 		for _, r := range rows {
-			state, err := r.state()
-			if err != nil {
-				return nil, err
+			state, unreadable := r.state()
+			all[r.ID] = operator.Standing{
+				Version: value(r.Version), Definition: value(r.Definition), State: state, Unreadable: unreadable, Total: r.Total, Currency: r.Currency,
 			}
-			all[r.ID] = operator.Standing{Version: value(r.Version), Definition: value(r.Definition), State: state, Total: r.Total, Currency: r.Currency}
 		}
 		if err := o.sentBefore(ctx, all, chunk); err != nil {
 			return nil, err
@@ -206,7 +211,7 @@ func (o *Operator) Standings(ctx context.Context, orderIDs []string) (map[string
 // atOnce is how many orders one statement is about.
 const atOnce = 1000
 
-const sagasAmong = `SELECT o.id, o.total, o.currency, s.definition, s.state, s.version
+const sagasAmong = `SELECT o.id, o.total, o.currency, s.definition, s.step, s.state, s.version
 	FROM orders o LEFT JOIN sagas s ON s.order_id = o.id WHERE o.id IN (?)`
 
 // among runs a SELECT on a service's database whose one parameter is a set of orders.
@@ -254,11 +259,8 @@ func (o *Operator) Progress(ctx context.Context, orderIDs []string) (map[string]
 			return nil, err
 		}
 		for _, r := range rows {
-			state, err := r.state()
-			if err != nil {
-				return nil, err
-			}
-			all[r.ID] = operator.Progress{Version: value(r.Version), State: state}
+			state, unreadable := r.state()
+			all[r.ID] = operator.Progress{Version: value(r.Version), State: state, Unreadable: unreadable}
 		}
 		for _, service := range slices.Sorted(maps.Keys(o.of)) {
 			var letters []letterRecord

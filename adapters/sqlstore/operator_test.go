@@ -467,6 +467,46 @@ func TestAStepIsNotSkippedOnWhatTheBooksNoLongerSay(t *testing.T) {
 	})
 }
 
+func TestASagaThatCannotBeReadLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	eachFloor(t, func(t *testing.T, f *floor) {
+		all := []string{f.orderID, f.place(t), f.place(t)}
+		for _, id := range all {
+			f.hear(t, id, created(id))
+		}
+		f.spoil(t, all[0])
+		p := f.plan(t, saga.Resume, all...)
+		if len(p.Items) != 2 || len(p.Refused) != 1 || p.Refused[0].OrderID != all[0] || p.Refused[0].State != saga.AwaitingPayment ||
+			!strings.HasPrefix(p.Refused[0].Why, "UNREADABLE: ") {
+			t.Fatalf("the plan is %+v", p)
+		}
+		f.spoil(t, all[1])
+		got := strings.Split(f.apply(t, p), "; ")
+		slices.Sort(got)
+		if len(got) != 2 || !strings.HasPrefix(got[0], "SKIPPED ") || got[1] != "VERIFIED it is awaiting_payment" {
+			t.Errorf("it was %q", got)
+		}
+		q := f.plan(t, saga.Resume, all[2])
+		by := plan.Act{Plan: q.SHA256}
+		if err := f.Operate(t.Context(), engine.Order{ID: q.Items[0].ActID, Act: saga.Resume, OrderID: all[2], Version: q.Items[0].Version,
+			Timeouts: engine.Timeouts{Payment: time.Hour}, By: by}); err != nil {
+			t.Fatal(err)
+		}
+		f.spoil(t, all[2])
+		if got := f.apply(t, q); !strings.HasPrefix(got, "TIMED_OUT done, and its saga is UNREADABLE: ") {
+			t.Errorf("spoilt behind its act it was %s", got)
+		}
+	})
+}
+
+// spoil makes a saga's stored state one that no build can read.
+func (f *floor) spoil(t *testing.T, orderID string) {
+	t.Helper()
+	if _, err := f.db.ExecContext(t.Context(), f.db.Rebind(`UPDATE sagas SET state = '{"step":"asleep"}' WHERE order_id = ?`), orderID); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAMigratedSagaGoesOnByItsNewVersion(t *testing.T) {
 	t.Parallel()
 	eachFloor(t, func(t *testing.T, f *floor) {

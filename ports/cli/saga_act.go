@@ -97,7 +97,7 @@ A saga for which the action would lose something, or has no meaning, is listed a
 		if err := p.withSagas(c, where(), func(s Sagas) error {
 			list, err := s.List(c.Context(), q)
 			for _, one := range list.Items {
-				if step, err := saga.ParseStep(one.State); err == nil && !step.Terminal() {
+				if step, err := saga.ParseStep(one.State); err != nil || !step.Terminal() { // one that nobody knows is refused by name
 					open = append(open, operator.Chosen{OrderID: one.OrderID, Version: one.Version})
 				}
 			}

@@ -71,7 +71,7 @@ func (y *yard) Progress(_ context.Context, ids []string) (map[string]operator.Pr
 		if s.ill == "lost" {
 			continue
 		}
-		p := operator.Progress{Version: s.Version, State: s.State}
+		p := operator.Progress{Version: s.Version, State: s.State, Unreadable: s.Unreadable}
 		if s.ill == "dead" {
 			p.Dead = []operator.Dead{{At: time.Now(), Handler: "reserve_stock", Reason: "bad_data"}}
 		}
@@ -417,6 +417,32 @@ func TestACommandIsNotSentAgainToWhomeverIsAtIt(t *testing.T) {
 		}
 		if p := y.plan(t, saga.Redrive); len(p.Refused) != 0 {
 			t.Errorf("what is known to whoever gets it was refused: %+v", p.Refused)
+		}
+	})
+}
+
+func TestASagaThatCannotBeReadHasAReasonOfItsOwn(t *testing.T) {
+	t.Parallel()
+	each(t, 3, func(t *testing.T, y *yard) {
+		y.sagas["ord_0"].Unreadable, y.sagas["ord_0"].State = "unexpected end of JSON input", saga.State{}
+		p := y.plan(t, saga.Redrive)
+		if len(p.Items) != 2 || len(p.Refused) != 1 || p.Refused[0].Why != "UNREADABLE: its state as it is stored: unexpected end of JSON input" {
+			t.Fatalf("the plan is %+v", p)
+		}
+		text, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := operator.ReadPlan(text); err != nil {
+			t.Errorf("the plan cannot be read for it: %v", err)
+		}
+		y.sagas["ord_1"].Unreadable = "unexpected end of JSON input" // by the time of the apply
+		sum, err := y.desk().Apply(t.Context(), p, request(p), func(plan.Result) {})
+		if err != nil || sum.Verified != 1 || sum.TimedOut != 1 {
+			t.Fatalf("the sum is %+v, %v", sum, err)
+		}
+		if last := sum.Items[1]; last.OrderID != "ord_1" || last.Detail != "done, and its saga is UNREADABLE: unexpected end of JSON input" {
+			t.Errorf("it was told of as %+v", last)
 		}
 	})
 }

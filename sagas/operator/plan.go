@@ -77,7 +77,7 @@ type Send struct {
 // Refusal is a saga that the query chose and that the act is not for.
 type Refusal struct {
 	OrderID string    `json:"orderId"`
-	State   saga.Step `json:"state"`
+	State   saga.Step `json:"state,omitzero"` // none, where nobody knows it
 	Why     string    `json:"why"`
 }
 
@@ -93,11 +93,15 @@ const moved = "it moved while the plan was made: plan again"
 // ErrNewEffects: the plan has effects that nobody would know for a repetition.
 var ErrNewEffects = fault.New(fault.Conflict, "plan_has_new_effects", "the plan has new effects")
 
+// errUnreadable: what is stored of the saga is no state that this build knows.
+var errUnreadable = fault.New(fault.Conflict, "saga_unreadable", "the saga cannot be read")
+
 // Standing is where a saga is.
 type Standing struct {
 	Version    int
 	Definition int // 0 before it began
 	State      saga.State
+	Unreadable string // why this build cannot read the stored state, of which State then has the step at most; "" when it can
 	Total      int64
 	Currency   string
 	Again      []engine.Again // of what its step waits for, that which was sent and lies in an outbox
@@ -106,9 +110,10 @@ type Standing struct {
 
 // Progress is where a saga is while an act takes effect.
 type Progress struct {
-	Version int
-	State   saga.State
-	Dead    []Dead
+	Version    int
+	State      saga.State
+	Unreadable string // as in Standing
+	Dead       []Dead
 }
 
 // Dead is a dead letter of the order that waits for a person.
@@ -192,6 +197,9 @@ func (d *Desk) item(act saga.Act, version int, id string, s Standing) (Item, err
 	by, has := saga.Of(cmp.Or(s.Definition, saga.Version)) // one that has not begun begins with the current one
 	if !has {
 		return Item{}, engine.ErrDefinition
+	}
+	if s.Unreadable != "" {
+		return Item{}, errUnreadable.Because(fmt.Errorf("UNREADABLE: its state as it is stored: %s", s.Unreadable))
 	}
 	item := Item{
 		OrderID: id, Version: s.Version, State: s.State.Step, Entry: s.State.Entry, Total: s.Total, Currency: s.Currency,
