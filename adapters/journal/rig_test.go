@@ -27,6 +27,7 @@ type ordering struct {
 	db       *sqldb.DB
 	place    *orderapp.PlaceOrder
 	core     *sqlstore.Core
+	books    map[string]*sqlstore.Core // by service; of an operator's acts
 	sagas    *sqlstore.Sagas
 	engine   *engine.Engine
 	now      time.Time

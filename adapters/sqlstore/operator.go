@@ -15,8 +15,6 @@ import (
 	"millrace/adapters/sqldb"
 	"millrace/app/messages"
 	"millrace/domain/fault"
-	"millrace/domain/inventory"
-	"millrace/domain/payment"
 	"millrace/domain/plan"
 	"millrace/sagas/engine"
 	"millrace/sagas/operator"
@@ -154,19 +152,25 @@ type standingRecord struct {
 	Total      int64   `db:"total"`
 	Currency   string  `db:"currency"`
 	Definition *int    `db:"definition"`
+	Step       *string `db:"step"`
 	State      *string `db:"state"`
 	Version    *int    `db:"version"`
 }
 
-func (r standingRecord) state() (saga.State, error) {
-	s := saga.Start()
+// state gives where the saga is. What this build cannot read is a matter of that saga alone: it says why, and
+// gives no more than the step, where that can be read.
+func (r standingRecord) state() (s saga.State, unreadable string) {
+	s = saga.Start()
 	if r.State == nil {
-		return s, nil
+		return s, ""
 	}
-	if err := json.Unmarshal([]byte(*r.State), &s); err != nil {
-		return s, fmt.Errorf("saga state of %s: %w", r.ID, err)
+	err := json.Unmarshal([]byte(*r.State), &s)
+	if err == nil {
+		return s, ""
 	}
-	return s, nil
+	s = saga.State{}
+	s.Step, _ = saga.ParseStep(*r.Step) // none, where that is not known either
+	return s, err.Error()
 }
 
 func value(n *int) int {
@@ -186,11 +190,10 @@ func (o *Operator) Standings(ctx context.Context, orderIDs []string) (map[string
 			return nil, err
 		}
 		for _, r := range rows {
-			state, err := r.state()
-			if err != nil {
-				return nil, err
+			state, unreadable := r.state()
+			all[r.ID] = operator.Standing{
+				Version: value(r.Version), Definition: value(r.Definition), State: state, Unreadable: unreadable, Total: r.Total, Currency: r.Currency,
 			}
-			all[r.ID] = operator.Standing{Version: value(r.Version), Definition: value(r.Definition), State: state, Total: r.Total, Currency: r.Currency}
 		}
 		if err := o.sentBefore(ctx, all, chunk); err != nil {
 			return nil, err
@@ -205,7 +208,7 @@ func (o *Operator) Standings(ctx context.Context, orderIDs []string) (map[string
 // atOnce is how many orders one statement is about.
 const atOnce = 1000
 
-const sagasAmong = `SELECT o.id, o.total, o.currency, s.definition, s.state, s.version
+const sagasAmong = `SELECT o.id, o.total, o.currency, s.definition, s.step, s.state, s.version
 	FROM orders o LEFT JOIN sagas s ON s.order_id = o.id WHERE o.id IN (?)`
 
 // among runs a SELECT on a service's database whose one parameter is a set of orders.
@@ -244,58 +247,6 @@ func (o *Operator) sentBefore(ctx context.Context, all map[string]operator.Stand
 	return nil
 }
 
-// bookOf is what a participant's books say of the step that waits for it: the answer's name by the state in
-// which they are.
-type bookOf struct {
-	service, query string
-	answers        map[saga.Step]map[string]string
-}
-
-var books = []bookOf{
-	{messages.PaymentService, "SELECT order_id, state FROM payments WHERE order_id IN (?)", map[saga.Step]map[string]string{
-		saga.AwaitingPayment: {
-			payment.Captured.String(): messages.PaymentSucceeded{}.Name(),
-			payment.Declined.String(): messages.PaymentFailed{}.Name(),
-		},
-		saga.UndoingPayment: {
-			payment.Refunded.String(): messages.PaymentRefunded{}.Name(),
-			payment.Voided.String():   messages.PaymentRefunded{}.Name(),
-			payment.Barred.String():   messages.PaymentRefunded{}.Name(),
-			payment.Declined.String(): messages.PaymentRefunded{}.Name(),
-		},
-	}},
-	{messages.InventoryService, "SELECT order_id, state FROM reservations WHERE order_id IN (?)", map[saga.Step]map[string]string{
-		saga.AwaitingInventory: {
-			inventory.Held.String():    messages.InventoryReserved{}.Name(),
-			inventory.Refused.String(): messages.InventoryFailed{}.Name(),
-		},
-		saga.UndoingInventory: {
-			inventory.Released.String(): messages.InventoryReleased{}.Name(),
-			inventory.Barred.String():   messages.InventoryReleased{}.Name(),
-		},
-	}},
-}
-
-// booked finds the answers that stand in the participants' books.
-func (o *Operator) booked(ctx context.Context, all map[string]operator.Standing, orderIDs []string) error {
-	for _, book := range books {
-		var rows []struct {
-			OrderID string `db:"order_id"`
-			State   string `db:"state"`
-		}
-		if err := o.among(ctx, o.of[book.service], &rows, book.query, orderIDs); err != nil {
-			return err
-		}
-		for _, r := range rows {
-			if s, ok := all[r.OrderID]; ok && book.answers[s.State.Step][r.State] != "" {
-				s.Found = book.answers[s.State.Step][r.State]
-				all[r.OrderID] = s
-			}
-		}
-	}
-	return nil
-}
-
 // Progress gives where sagas are, and the dead letters of their orders in all services.
 func (o *Operator) Progress(ctx context.Context, orderIDs []string) (map[string]operator.Progress, error) {
 	all := make(map[string]operator.Progress, len(orderIDs))
@@ -305,11 +256,8 @@ func (o *Operator) Progress(ctx context.Context, orderIDs []string) (map[string]
 			return nil, err
 		}
 		for _, r := range rows {
-			state, err := r.state()
-			if err != nil {
-				return nil, err
-			}
-			all[r.ID] = operator.Progress{Version: value(r.Version), State: state}
+			state, unreadable := r.state()
+			all[r.ID] = operator.Progress{Version: value(r.Version), State: state, Unreadable: unreadable}
 		}
 		for _, service := range slices.Sorted(maps.Keys(o.of)) {
 			var letters []letterRecord

@@ -39,7 +39,7 @@ var errKilled = fmt.Errorf("the process was killed: %w", context.Canceled)
 
 // Operate lets the operator die behind an act that was committed.
 func (f *floor) Operate(ctx context.Context, o engine.Order) error {
-	acts := engine.NewOperator(f.store, engine.Timeouts{Payment: time.Hour, Inventory: time.Hour}, "test", time.Now)
+	acts := engine.NewOperator(f.store, "test", time.Now)
 	err := acts.Operate(ctx, o)
 	if f.cut--; f.cut == 0 {
 		return errors.Join(err, errKilled)
@@ -63,7 +63,7 @@ func eachFloor(t *testing.T, test func(t *testing.T, f *floor)) {
 		}
 		f.carry = engine.New(NewSagas(f.cores[messages.Orchestrator]), engine.Timeouts{Payment: time.Hour, Inventory: time.Hour}, silent{}, "test", time.Now)
 		f.store, f.audits = NewOperator(f.cores), NewLetters(f.cores, nil)
-		f.desk = operator.NewDesk(f.store, f, func() time.Time { return time.Now().Add(f.passed) }, func(context.Context, time.Duration) error {
+		f.desk = operator.NewDesk(f.store, f, engine.Timeouts{Payment: time.Hour, Inventory: time.Hour}, func() time.Time { return time.Now().Add(f.passed) }, func(context.Context, time.Duration) error {
 			f.passed += 4 * time.Second // the test's own time
 			f.paused()
 			return nil
@@ -114,11 +114,20 @@ func (f *floor) plan(t *testing.T, act saga.Act, orderIDs ...string) operator.Pl
 	if act == saga.ToVersion {
 		to = 1
 	}
-	p, err := f.desk.Plan(t.Context(), act, to, "", orderIDs)
+	p, err := f.desk.Plan(t.Context(), act, to, "", f.chosen(t, orderIDs))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// chosen is sagas as they are now.
+func (f *floor) chosen(t *testing.T, orderIDs []string) (all []operator.Chosen) {
+	t.Helper()
+	for _, id := range orderIDs {
+		all = append(all, operator.Chosen{OrderID: id, Version: count(t, f.db, "SELECT coalesce(max(version), 0) FROM sagas WHERE order_id = ?", id)})
+	}
+	return all
 }
 
 // apply gives what became of the items, by outcome and detail.
@@ -320,6 +329,34 @@ func TestAnApplyThatWasKilledGoesOnAndDoublesNothing(t *testing.T) {
 	})
 }
 
+func TestATimeOutIsSetAsPlannedOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	eachFloor(t, func(t *testing.T, f *floor) {
+		f.hear(t, f.orderID, created(f.orderID))
+		o := engine.Order{ID: "a1", Act: saga.Resume, OrderID: f.orderID, Version: 1, By: plan.Act{Plan: "5ea1"}}
+		if err := f.Operate(t.Context(), o); !errors.Is(err, engine.ErrUnstated) {
+			t.Errorf("a time-out of no length: %v", err)
+		}
+		if len(f.acts(t)) != 0 || count(t, f.db, "SELECT count(*) FROM saga_timers WHERE entry = 2") != 0 {
+			t.Error("it was done all the same")
+		}
+		o.Timeouts.Payment = 20 * time.Minute
+		if err := f.Operate(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		var due time.Time
+		if err := f.db.GetContext(t.Context(), &due, "SELECT due_at FROM saga_timers WHERE entry = 2"); err != nil {
+			t.Fatal(err)
+		}
+		if left := time.Until(due); left < 15*time.Minute || left > 25*time.Minute {
+			t.Errorf("it is due in %s", left)
+		}
+		if did := f.acts(t)[0].Did; did != "sends nothing, sets the payment time-out to 20m0s" {
+			t.Errorf("the audit says %s", did)
+		}
+	})
+}
+
 func TestASagaThatAnotherApplyHasInHandIsSkipped(t *testing.T) {
 	t.Parallel()
 	eachFloor(t, func(t *testing.T, f *floor) {
@@ -343,6 +380,49 @@ func TestASagaThatAnotherApplyHasInHandIsSkipped(t *testing.T) {
 	})
 }
 
+// pays lets payment's books say that.
+func (f *floor) pays(t *testing.T, state string) {
+	t.Helper()
+	db := f.cores[messages.PaymentService].DB
+	_, err := db.ExecContext(t.Context(), db.Rebind(`INSERT INTO payments (order_id, state, amount, currency, method, lines,
+		provider_id, auth_code, reason, created_at, updated_at) VALUES (?, ?, 2400, 'LKR', 'pm', '[]', '', '', 'no', `+
+		db.Dialect.Now()+`, `+db.Dialect.Now()+`) ON CONFLICT (order_id) DO UPDATE SET state = excluded.state`), f.orderID, state)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestARefundIsNotCommandedAgainWhilePaymentIsAtIt(t *testing.T) {
+	t.Parallel()
+	eachFloor(t, func(t *testing.T, f *floor) {
+		f.hear(t, f.orderID, created(f.orderID), &messages.PaymentSucceeded{OrderID: f.orderID}, &messages.InventoryFailed{OrderID: f.orderID})
+		f.published(t, f.db)
+		for _, state := range []string{"undoing", "refunding"} {
+			f.pays(t, state)
+			p := f.plan(t, saga.RetryStep)
+			if len(p.Items) != 0 || len(p.Refused) != 1 || !strings.Contains(p.Refused[0].Why, "the books say "+state) {
+				t.Errorf("with books that say %s the plan is %+v", state, p)
+			}
+		}
+		f.pays(t, "captured") // the command has not come
+		p := f.plan(t, saga.RetryStep)
+		if len(p.Items) != 1 {
+			t.Fatalf("the plan is %+v", p)
+		}
+		f.pays(t, "refunding") // it comes
+		if got := f.apply(t, p); !strings.HasPrefix(got, "SKIPPED its participant is at it: the books say refunding") {
+			t.Errorf("it was %s", got)
+		}
+		if len(f.waits(t, f.orderID)) != 0 || len(f.acts(t)) != 0 {
+			t.Error("something was done all the same")
+		}
+		f.pays(t, "refunded") // and its answer was lost
+		if got := f.apply(t, p); !strings.HasPrefix(got, "TIMED_OUT") || len(f.waits(t, f.orderID)) != 1 {
+			t.Errorf("asked for an answer that was lost it was %s", got)
+		}
+	})
+}
+
 func TestAStepIsSkippedOnWhatTheParticipantsBooksSay(t *testing.T) {
 	t.Parallel()
 	eachFloor(t, func(t *testing.T, f *floor) {
@@ -350,12 +430,7 @@ func TestAStepIsSkippedOnWhatTheParticipantsBooksSay(t *testing.T) {
 		if p := f.plan(t, saga.SkipStep); len(p.Items) != 0 || len(p.Refused) != 1 {
 			t.Fatalf("without a word of payment's the plan is %+v", p)
 		}
-		_, err := f.cores[messages.PaymentService].DB.ExecContext(t.Context(), `INSERT INTO payments (order_id, state, amount, currency, method, lines,
-			provider_id, auth_code, reason, created_at, updated_at) VALUES ('`+f.orderID+`', 'declined', 2400, 'LKR', 'pm', '[]', '', '', 'no', `+
-			f.db.Dialect.Now()+`, `+f.db.Dialect.Now()+`)`)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f.pays(t, "declined")
 		p := f.plan(t, saga.SkipStep)
 		if len(p.Items) != 1 || p.Items[0].Found != "PaymentFailed" || p.Items[0].To != saga.Failed || p.Totals.Mails != 1 {
 			t.Fatalf("the plan is %+v", p)
@@ -364,6 +439,72 @@ func TestAStepIsSkippedOnWhatTheParticipantsBooksSay(t *testing.T) {
 			t.Errorf("it was %s", got)
 		}
 	})
+}
+
+// The version of the saga says nothing of books that are kept elsewhere.
+func TestAStepIsNotSkippedOnWhatTheBooksNoLongerSay(t *testing.T) {
+	t.Parallel()
+	eachFloor(t, func(t *testing.T, f *floor) {
+		f.hear(t, f.orderID, created(f.orderID))
+		f.pays(t, "declined")
+		p := f.plan(t, saga.SkipStep)
+		if len(p.Items) != 1 {
+			t.Fatalf("the plan is %+v", p)
+		}
+		for state, why := range map[string]string{"capturing": "no answer", "captured": "PaymentSucceeded"} {
+			f.pays(t, state)
+			if got := f.apply(t, p); got != "SKIPPED it has changed since the plan was made: the books of its participant say "+why+", and said PaymentFailed" {
+				t.Errorf("with books that say %s it was %s", state, got)
+			}
+		}
+		if len(f.waits(t, f.orderID)) != 0 || len(f.acts(t)) != 0 {
+			t.Error("something was done all the same")
+		}
+		f.pays(t, "declined")
+		if got := f.apply(t, p); got != "VERIFIED it is failed" {
+			t.Errorf("with books as planned it was %s", got)
+		}
+	})
+}
+
+func TestASagaThatCannotBeReadLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	eachFloor(t, func(t *testing.T, f *floor) {
+		all := []string{f.orderID, f.place(t), f.place(t)}
+		for _, id := range all {
+			f.hear(t, id, created(id))
+		}
+		f.spoil(t, all[0])
+		p := f.plan(t, saga.Resume, all...)
+		if len(p.Items) != 2 || len(p.Refused) != 1 || p.Refused[0].OrderID != all[0] || p.Refused[0].State != saga.AwaitingPayment ||
+			!strings.HasPrefix(p.Refused[0].Why, "UNREADABLE: ") {
+			t.Fatalf("the plan is %+v", p)
+		}
+		f.spoil(t, all[1])
+		got := strings.Split(f.apply(t, p), "; ")
+		slices.Sort(got)
+		if len(got) != 2 || !strings.HasPrefix(got[0], "SKIPPED ") || got[1] != "VERIFIED it is awaiting_payment" {
+			t.Errorf("it was %q", got)
+		}
+		q := f.plan(t, saga.Resume, all[2])
+		by := plan.Act{Plan: q.SHA256}
+		if err := f.Operate(t.Context(), engine.Order{ID: q.Items[0].ActID, Act: saga.Resume, OrderID: all[2], Version: q.Items[0].Version,
+			Timeouts: engine.Timeouts{Payment: time.Hour}, By: by}); err != nil {
+			t.Fatal(err)
+		}
+		f.spoil(t, all[2])
+		if got := f.apply(t, q); !strings.HasPrefix(got, "TIMED_OUT done, and its saga is UNREADABLE: ") {
+			t.Errorf("spoilt behind its act it was %s", got)
+		}
+	})
+}
+
+// spoil makes a saga's stored state one that no build can read.
+func (f *floor) spoil(t *testing.T, orderID string) {
+	t.Helper()
+	if _, err := f.db.ExecContext(t.Context(), f.db.Rebind(`UPDATE sagas SET state = '{"step":"asleep"}' WHERE order_id = ?`), orderID); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestAMigratedSagaGoesOnByItsNewVersion(t *testing.T) {

@@ -210,6 +210,9 @@ func (w *work) step(ctx context.Context, q *queue) error {
 		if err := w.end(ctx, item, outcome, detail, false); err != nil {
 			return err
 		}
+		if outcome == plan.Skipped {
+			w.gait.Ended(outcome) // it was begun: its place is free
+		}
 		q.items, q.begun = q.items[1:], false
 		if outcome == plan.FailedAgain {
 			q.blocked = "one in front of it failed again"

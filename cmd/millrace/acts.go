@@ -43,6 +43,6 @@ func acts(ctx context.Context, w cli.Where, change bool) (cli.Acts, func() error
 	}
 	store := sqlstore.NewOperator(coresOf(dbs)).Delivering(to)
 	timeouts := engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout}
-	desk := operator.NewDesk(store, engine.NewOperator(store, timeouts, version, time.Now), time.Now, sleep)
+	desk := operator.NewDesk(store, engine.NewOperator(store, version, time.Now), timeouts, time.Now, sleep)
 	return operating{desk, letters(dbs)}, closeAll, nil
 }

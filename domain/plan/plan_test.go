@@ -81,6 +81,39 @@ func TestMoreFailuresThanTheShareStopIt(t *testing.T) {
 	}
 }
 
+func TestNoMoreAreOpenThanWouldStopTheRunIfAllOfThemFailed(t *testing.T) {
+	t.Parallel()
+	g, _ := run(plan.Pace{StopAt: 0.2})
+	if n := begin(g); n != 3 {
+		t.Fatalf("%d of ten were begun, and three failures are more than a fifth", n)
+	}
+	if g.Ended(plan.Verified); begin(g) != 1 {
+		t.Error("one that went well gives its place to the next")
+	}
+	if g.Ended(plan.FailedAgain); g.May() {
+		t.Error("two are open and one has failed: that is three")
+	}
+	if g.Ended(plan.Skipped); begin(g) != 1 {
+		t.Error("one that was taken away gives its place to the next")
+	}
+}
+
+func TestAFewAreOpenAtMostHoweverManyErrorsAreAllowed(t *testing.T) {
+	t.Parallel()
+	for _, p := range []plan.Pace{{StopAt: 0.5}, {StopAt: 1, PerSecond: 1000}} {
+		at := time.Unix(0, 0)
+		g := plan.NewGait(p, 1000, func() time.Time { return at })
+		at = at.Add(time.Second)
+		n := 0
+		for ; n < 100 && g.May(); n++ {
+			g.Begun(false)
+		}
+		if n != 20 {
+			t.Errorf("%d were begun before anything was heard, with %+v", n, p)
+		}
+	}
+}
+
 func TestRatesAndSharesAreRead(t *testing.T) {
 	t.Parallel()
 	if rate, err := plan.ParseRate("20/s"); err != nil || rate != 20 {

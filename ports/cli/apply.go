@@ -23,13 +23,13 @@ type applyFlags struct {
 
 func applyFlagsOf(c *cobra.Command) *applyFlags {
 	a, f := &applyFlags{}, c.Flags()
-	f.StringVar(&a.confirm, "confirm", "", "the plan's sha256")
-	f.StringVar(&a.reason, "reason", "", "why; kept with every act")
-	f.StringVar(&a.actor, "actor", "", "who; kept with every act")
-	f.IntVar(&a.canary, "canary", 0, "so many first, and the rest only when every one of them is VERIFIED")
-	f.StringVar(&a.rate, "rate", "", "at most so many a second, such as 20/s")
-	f.StringVar(&a.stopAt, "stop-at-errors", "", "begin no more when more than this share of the plan has failed, such as 2%")
-	f.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to wait for outcomes")
+	f.StringVar(&a.confirm, "confirm", "", "the plan's sha256, as a sign that it was read (required)")
+	f.StringVar(&a.reason, "reason", "", "why; kept with every act (required)")
+	f.StringVar(&a.actor, "actor", "", "who; kept with every act (required)")
+	f.IntVar(&a.canary, "canary", 0, "so many first, and the rest only when every one of them is VERIFIED; 0 for all at once")
+	f.StringVar(&a.rate, "rate", "", "begin at most so many a second, such as 20/s; without it, as fast as it goes")
+	f.StringVar(&a.stopAt, "stop-at-errors", "", "begin no more when more than this share of the plan has failed or timed out, such as 2%; until then no more are under way at once than would stop it if all failed, and never more than 20")
+	f.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to wait for outcomes, from when the acts were begun")
 	return a
 }
 

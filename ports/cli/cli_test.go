@@ -161,9 +161,13 @@ func (*fakeSagas) List(_ context.Context, q audit.Query) (audit.Sagas, error) {
 	if q.Status == "FAILED" {
 		return audit.Sagas{Items: []audit.Saga{}, States: map[string]int{}, Reasons: map[string]int{}, Versions: map[int]int{}}, nil
 	}
+	version := 1
+	if q.User == "usr_moving" { // something happens to it as soon as it was listed
+		version = 0
+	}
 	return audit.Sagas{
 		Items: []audit.Saga{{OrderID: "ord_1", UserID: "usr_001", Status: "PROCESSING", State: "awaiting_payment", Currency: "LKR", Total: 100,
-			Definition: 1, Version: 1, PlacedAt: at, EnteredAt: at, Stuck: true}},
+			Definition: 1, Version: version, PlacedAt: at, EnteredAt: at, Stuck: true}},
 		Total: 7, States: map[string]int{"confirmed": 6, "awaiting_payment": 1},
 		Reasons: map[string]int{"out_of_stock": 2}, Versions: map[int]int{1: 7}, Stuck: 1,
 	}, nil

@@ -18,7 +18,7 @@ func fakeActs(context.Context, cli.Where, bool) (cli.Acts, func() error, error) 
 	store := &fakeStandings{}
 	pause := func(context.Context, time.Duration) error { return nil }
 	clock := today
-	desk := operator.NewDesk(store, store, func() time.Time { clock = clock.Add(time.Second); return clock }, pause)
+	desk := operator.NewDesk(store, store, engine.Timeouts{Payment: 30 * time.Second, Inventory: 45 * time.Second}, func() time.Time { clock = clock.Add(time.Second); return clock }, pause)
 	return struct {
 		*operator.Desk
 		*fakeStandings
@@ -32,7 +32,7 @@ func (f *fakeStandings) Standings(_ context.Context, orderIDs []string) (map[str
 	for _, id := range orderIDs {
 		s := saga.Start()
 		s.Step, s.Entry = saga.AwaitingInventory, 2
-		all[id] = operator.Standing{Version: 2, Definition: saga.Version, State: s, Total: 2400, Currency: "LKR",
+		all[id] = operator.Standing{Version: 1, Definition: saga.Version, State: s, Total: 2400, Currency: "LKR",
 			Again: []engine.Again{{ID: "e7", Type: "PaymentSucceeded", Topic: "payment.events", Service: "payment-service"}}}
 	}
 	return all, nil

@@ -91,7 +91,7 @@ func missing(c *cobra.Command) error {
 
 // whereFlag gives a verb the flag --data, and reads where it acts.
 func (p *program) whereFlag(c *cobra.Command) func() Where {
-	data := c.Flags().String("data", ".millrace", "folder of `millrace up`; without the flag, POSTGRES_HOST goes before it")
+	data := c.Flags().String("data", ".millrace", "the `DIR` in which millrace up keeps its data; without the flag, POSTGRES_HOST goes before it")
 	return func() Where {
 		if !c.Flags().Changed("data") && p.Getenv("POSTGRES_HOST") != "" {
 			return Where{}

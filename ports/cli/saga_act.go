@@ -17,7 +17,7 @@ import (
 
 // Acts is where an operator acts on sagas, and sees who has acted on what.
 type Acts interface {
-	Plan(ctx context.Context, act saga.Act, version int, words string, orderIDs []string) (operator.Plan, error)
+	Plan(ctx context.Context, act saga.Act, version int, words string, chosen []operator.Chosen) (operator.Plan, error)
 	Apply(ctx context.Context, p operator.Plan, r operator.Request, tell func(plan.Result)) (plan.Sum, error)
 	Audit(ctx context.Context, f audit.ActFilter) ([]audit.Act, error)
 }
@@ -42,20 +42,33 @@ func (p *program) sagaPlan() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan ACTION --query QUERY",
 		Short: "Write a plan of what is to be done to sagas; it does nothing itself",
-		Long: `Write to stdout what "saga apply" is to do to the open sagas that a query chooses (as in "saga list").
-Each is pinned as it is now, with what will be sent for it: messages that are sent again under the id
-that they have, which whoever has handled them drops, and messages with new ids. The plan has a sha256,
-which is its confirmation. Actions:
+		Long: `Write to stdout, as JSON, what "saga apply" is to do to the open sagas that a query chooses. Planning
+changes nothing. Each saga is pinned at the version in which it was chosen, with all that the act does: the
+messages that are sent again under the id that they have, which whoever has handled them drops; the messages
+with new ids; the time-out that is set; the mail, and the money that may be given back. The plan has a
+sha256, which is its confirmation. The actions, and the states in which a saga can take them:
 
-  redrive     send again what the step waits for, and answers that were given; nothing is new
-  resume      give the step the whole of its time-out again
-  migrate     let another version of the definition decide from here on; --to says which
-  fire-timer  let the step's time-out run out now
-  skip-step   do not wait for an answer that stands in the participant's own books already
-  retry-step  send the command of a step that undoes again, under a new id
-  compensate  cancel the order in the customer's name
+  redrive     all open     send again what set the step off, and its answer if one was given, as long as
+                           an outbox still has them; nothing is new
+  resume      awaiting_*   wait for the answer for a whole time-out more
+  migrate     all open     let another version of the definition decide from here on; --to says which
+  fire-timer  awaiting_*   let the time-out run out now: the order is undone and ends FAILED, unless its
+                           version waits once more first
+  skip-step   all but new  take the answer that stands in the participant's own books, instead of waiting
+                           for its message; refused where the books have none
+  retry-step  undoing_*    send the command of the undo again, under a new id; refused while payment's
+                           books say that it is at the undo
+  compensate  new,         cancel the order in the customer's name: it is undone and ends CANCELLED
+              awaiting_*
 
-A saga for which the action would lose something, or has no meaning, is listed as refused.`,
+retry-step and compensate have new effects, fire-timer and skip-step where they undo or end the order or ask
+for a refund; "saga apply" wants --new-effects for those. The time-outs are PAYMENT_TIMEOUT and
+INVENTORY_TIMEOUT of the environment in which the plan is made: give it that of the services.
+
+The query is that of "saga list": words of key=value that must all hold, with the keys
+` + queryWords + `.
+A saga for which the action would lose something or has no meaning, that cannot be read, or that moved
+while the plan was made, stands under "refused" with the reason.`,
 		Example: "  millrace saga plan redrive --query 'state=awaiting_inventory stuck=true' > plan.json\n" +
 			"  millrace saga plan compensate --query 'sku=SKU-LOW older=1h' > plan.json",
 		Args: func(c *cobra.Command, args []string) error {
@@ -70,8 +83,8 @@ A saga for which the action would lose something, or has no meaning, is listed a
 		},
 	}
 	where := p.whereFlag(c)
-	to := c.Flags().Int("to", saga.Version, "version of the definition, of migrate")
-	query := c.Flags().String("query", "", "words of key=value that choose sagas; '' is all that are open")
+	to := c.Flags().Int("to", saga.Version, "for migrate: the version of the definition that is to decide from here on")
+	query := c.Flags().String("query", "", "words of key=value that choose among the open sagas, such as 'state=awaiting_inventory older=15m'; '' is all of them (required)")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if !c.Flags().Changed("query") {
 			return errors.New("saga plan: say which sagas with --query 'KEY=VALUE …'; --query '' is all that are open")
@@ -93,12 +106,12 @@ A saga for which the action would lose something, or has no meaning, is listed a
 		if err != nil {
 			return err
 		}
-		var open []string
+		var open []operator.Chosen
 		if err := p.withSagas(c, where(), func(s Sagas) error {
 			list, err := s.List(c.Context(), q)
 			for _, one := range list.Items {
-				if step, err := saga.ParseStep(one.State); err == nil && !step.Terminal() {
-					open = append(open, one.OrderID)
+				if step, err := saga.ParseStep(one.State); err != nil || !step.Terminal() { // one that nobody knows is refused by name
+					open = append(open, operator.Chosen{OrderID: one.OrderID, Version: one.Version})
 				}
 			}
 			return err
@@ -149,12 +162,18 @@ func (p *program) sagaApply() *cobra.Command {
 		Use:   "apply PLAN",
 		Short: "Do what a plan says, and wait until it has taken effect",
 		Long: `Apply a plan of "saga plan" (a file, or - for stdin): an act a transaction, each with a line in the saga's
-journal and in the audit. Each saga is reported: VERIFIED (it has left the step; or, where the act
-undoes the order, the order has ended), FAILED_AGAIN (a dead letter of the order has come since, or its
-time-out has undone an order that was redriven),
-SKIPPED (it has changed since the plan, or another apply has it in hand; nothing was done) or TIMED_OUT
-(done, and not heard of within --timeout of its act). Apply the same plan again to go on, after a crash
-too: nothing is done twice.
+journal and in the audit. The services must be running, for they carry on what the acts begin. Each saga
+is reported as soon as it is known what came of its act:
+
+  VERIFIED      it has left the step; where the act undoes the order, the order has ended; where it sets or
+                fires a time-out, the step was entered anew; where it migrates, the other version decides
+  FAILED_AGAIN  a dead letter of the order has come since, or a time-out has undone an order that was redriven
+  SKIPPED       nothing was done: the saga, or what the participant's books say, has changed since the plan;
+                another apply has it in hand; the act failed on it; or the canary or the errors stopped it
+  TIMED_OUT     it was done, and was not heard of within --timeout
+
+Apply the same plan again to go on, after a crash too: what was done is in the audit and is waited for, and
+nothing is done twice. What was skipped because it has changed needs a new plan.
 
 Exits 0 when all are VERIFIED, 2 when not, and 5, having done nothing, when the plan was altered or is
 not confirmed, or when it has new effects (messages with new ids, money, mails) and there is no
@@ -163,7 +182,7 @@ not confirmed, or when it has new effects (messages with new ids, money, mails) 
 		Args:    exactly("PLAN"),
 	}
 	where, flags := p.whereFlag(c), applyFlagsOf(c)
-	fresh := c.Flags().Bool("new-effects", false, "allow messages with new ids, money that is given back, and mails")
+	fresh := c.Flags().Bool("new-effects", false, "allow what the plan has of messages with new ids, money that is given back, and mails")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		made, err := readPlan(c, args[0], operator.ReadPlan)
 		if err != nil {
@@ -193,7 +212,7 @@ func (p *program) sagaAudit() *cobra.Command {
 		Use:   "audit [KEY=VALUE]...",
 		Short: "List what operators have done: to sagas, and to dead letters",
 		Long: `List every act of an operator, the newest first: when, what, to which saga or dead letter, who, why, what
-it sent, and what became of it. Words of key=value choose some, and all must hold; the keys are
+it sent, which time-out it set, and what became of it. Words of key=value choose some, and all must hold; the keys are
 ` + actWords + `. act is the name of the action, such as redrive or discard.`,
 		Example: "  millrace saga audit since=24h\n  millrace saga audit order=ord_01k9zq6v3e7x\n  millrace saga audit actor=maya act=compensate --json",
 		Args:    cobra.ArbitraryArgs,

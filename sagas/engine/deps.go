@@ -75,6 +75,14 @@ type Timeouts struct {
 	Inventory time.Duration
 }
 
+// Of gives how long a saga's timer runs.
+func (t Timeouts) Of(timer string) time.Duration {
+	if timer == saga.InventoryTimer {
+		return t.Inventory
+	}
+	return t.Payment
+}
+
 // Observer hears what happens to sagas, after it is committed.
 type Observer interface {
 	OrderCompleted(status, reason string, took time.Duration)

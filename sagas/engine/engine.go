@@ -194,11 +194,7 @@ func (e *Engine) setTimers(tx Tx, orderID string, d saga.Decision) {
 		tx.ClearTimer(DueTimer{OrderID: orderID, Name: t.Name, Entry: t.Entry})
 	}
 	for _, t := range d.SetTimers {
-		after := e.timeouts.Payment
-		if t.Name == saga.InventoryTimer {
-			after = e.timeouts.Inventory
-		}
-		tx.SetTimer(DueTimer{OrderID: orderID, Name: t.Name, Entry: t.Entry}, after)
+		tx.SetTimer(DueTimer{OrderID: orderID, Name: t.Name, Entry: t.Entry}, e.timeouts.Of(t.Name))
 	}
 }
 

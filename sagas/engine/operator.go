@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,11 +13,14 @@ import (
 	saga "millrace/sagas/order"
 )
 
-// ErrMoved: the saga is not where it was when the act was planned.
+// ErrMoved: the saga, or the book that a step is to be skipped on, is not as it was when the act was planned.
 var ErrMoved = fault.New(fault.Conflict, "saga_moved", "it has changed since the plan was made")
 
 // ErrUnderWay: somebody else has acted on the saga, and does not know yet what came of it.
 var ErrUnderWay = fault.New(fault.Conflict, "act_under_way", "another apply has the saga in hand")
+
+// ErrUnstated: the act would set a time-out whose length nobody has confirmed.
+var ErrUnstated = fault.New(fault.Conflict, "timeout_unstated", "it would set a time-out that the plan does not state: plan again")
 
 // OperatorWork is one transaction of ordering for an operator's act, as Work is for a message.
 type OperatorWork interface {
@@ -26,6 +30,8 @@ type OperatorWork interface {
 // OperatorTx is what an act can see and stage, beside what a message can.
 type OperatorTx interface {
 	Tx
+	// Books reads what the books of the participant that a step waits for say now.
+	Books(ctx context.Context, orderID string, step saga.Step) (Books, error)
 	// SendAgain stages messages of the order that were sent before, each under the id that it has: whoever
 	// has handled it knows it.
 	SendAgain(again []Again) error
@@ -49,7 +55,7 @@ type Record struct {
 	OrderID string
 	Version int // of the saga, as it was planned
 	By      plan.Act
-	Detail  string // what was sent
+	Detail  string // what was sent, and the time-outs that were set
 }
 
 // Order is one act that an operator has decided on.
@@ -62,7 +68,9 @@ type Order struct {
 	Again   []Again
 	From    int // of a migration: the definition's version that the saga has
 	To      int // and the one that it is to have
-	By      plan.Act
+
+	Timeouts Timeouts // that are set, as they were planned; 0 for one that is not
+	By       plan.Act
 }
 
 // ActID is the id of an act on a saga as it was planned. The version moves with every act, so no two
@@ -82,25 +90,27 @@ func (o Order) Message() saga.Operated {
 
 // Operator carries out what an operator has planned, an act a transaction. It is not for messages.
 type Operator struct {
-	work   OperatorWork
-	engine *Engine
+	work  OperatorWork
+	build string
+	now   func() time.Time
 }
 
 // NewOperator makes it. Build names the running build in the journal.
-func NewOperator(work OperatorWork, timeouts Timeouts, build string, now func() time.Time) *Operator {
-	return &Operator{work, New(nil, timeouts, nil, build, now)}
+func NewOperator(work OperatorWork, build string, now func() time.Time) *Operator {
+	return &Operator{work, build, now}
 }
 
 // Operate takes an act to its saga: decision, state, timeline, timers, journal, outgoing messages and the
-// line of the audit, or nothing of it. It fails with ErrMoved when the saga is not as planned, with
-// saga.ErrRefused, with ErrUnderWay, and with ErrNoOrder.
+// line of the audit, or nothing of it. It fails with ErrMoved when the saga, or what a step is skipped on, is not as planned, with
+// saga.ErrRefused, with ErrUnderWay, with ErrUnstated, and with ErrNoOrder.
 func (o *Operator) Operate(ctx context.Context, order Order) error {
 	told := order.Message()
 	cause := messages.Cause{
 		Seed: order.ID, MessageID: order.ID, CausationID: order.ID, CorrelationID: order.OrderID,
 		Handler: "saga_operator", Type: told.Name(),
 	}
-	now := o.engine.now().UTC().Truncate(time.Microsecond)
+	carry := New(nil, order.Timeouts, nil, o.build, o.now)
+	now := o.now().UTC().Truncate(time.Microsecond)
 	err := o.work.Operate(messages.WithCause(ctx, cause), func(tx OperatorTx) error {
 		i, by, err := load(ctx, tx, order.OrderID)
 		if err != nil {
@@ -119,6 +129,14 @@ func (o *Operator) Operate(ctx context.Context, order Order) error {
 		if err != nil {
 			return err
 		}
+		if err := order.allowedBy(ctx, tx, i.State.Step); err != nil {
+			return err
+		}
+		for _, t := range d.SetTimers {
+			if order.Timeouts.Of(t.Name) <= 0 {
+				return ErrUnstated.Because(errors.New(t.Name))
+			}
+		}
 		if err := tx.Record(ctx, order.record(d)); err != nil {
 			return err
 		}
@@ -128,12 +146,28 @@ func (o *Operator) Operate(ctx context.Context, order Order) error {
 		if order.Act == saga.ToVersion {
 			i.Definition = order.To
 		}
-		return o.engine.carryOut(tx, i, d, told, cause, now)
+		return carry.carryOut(tx, i, d, told, cause, now)
 	})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%s of the saga of %s: %w", order.Act, order.OrderID, err)
 	}
 	return err
+}
+
+// allowedBy looks at the participant's books again, for an act that hangs on them: they may have moved
+// since the plan, and the saga's version does not tell.
+func (o Order) allowedBy(ctx context.Context, tx OperatorTx, step saga.Step) error {
+	if o.Act != saga.RetryStep && o.Act != saga.SkipStep {
+		return nil
+	}
+	now, err := tx.Books(ctx, o.OrderID, step)
+	if err != nil {
+		return err
+	}
+	if o.Act == saga.SkipStep && now.Answer != o.Found {
+		return ErrMoved.Because(fmt.Errorf("the books of its participant say %s, and said %s", cmp.Or(now.Answer, "no answer"), o.Found))
+	}
+	return now.Refuse(o.Act)
 }
 
 // record is the act's line of the audit.
@@ -152,6 +186,9 @@ func (o Order) record(d saga.Decision) Record {
 			continue
 		}
 		r.Detail += ", " + one
+	}
+	for _, t := range d.SetTimers {
+		r.Detail += fmt.Sprintf(", sets the %s time-out to %s", t.Name, o.Timeouts.Of(t.Name))
 	}
 	return r
 }

@@ -208,7 +208,9 @@ func (a *application) see(ctx context.Context) error {
 	}
 	for _, i := range begun {
 		outcome, detail, still := "", "", "done, and its saga is not to be found"
-		if p, ok := now[i.OrderID]; ok {
+		if p, ok := now[i.OrderID]; ok && p.Unreadable != "" {
+			still = "done, and its saga is UNREADABLE: " + p.Unreadable
+		} else if ok {
 			outcome, detail = i.outcome(a.plan.Action, p)
 			still = fmt.Sprintf("done, and it still is %s", p.State.Step)
 		}

@@ -29,6 +29,8 @@ type yard struct {
 	failure error // of every act
 	mended  time.Time
 	inbox   map[string]string // of inventory, by message
+	waits   engine.Timeouts   // where the desk is
+	set     []engine.Timeouts
 }
 
 type standing struct {
@@ -70,7 +72,7 @@ func (y *yard) Progress(_ context.Context, ids []string) (map[string]operator.Pr
 		if s.ill == "lost" {
 			continue
 		}
-		p := operator.Progress{Version: s.Version, State: s.State}
+		p := operator.Progress{Version: s.Version, State: s.State, Unreadable: s.Unreadable}
 		if s.ill == "dead" {
 			p.Dead = []operator.Dead{{At: time.Now(), Handler: "reserve_stock", Reason: "bad_data"}}
 		}
@@ -94,6 +96,7 @@ func (y *yard) Operate(_ context.Context, o engine.Order) error {
 	}
 	y.audit[o.By.Plan][o.OrderID] = time.Now()
 	y.begun = append(y.begun, time.Now())
+	y.set = append(y.set, o.Timeouts)
 	s.Version++
 	s.acted = time.Now()
 	return nil
@@ -127,16 +130,25 @@ func (y *yard) goOn() {
 }
 
 func (y *yard) desk() *operator.Desk {
-	return operator.NewDesk(y, y, time.Now, func(_ context.Context, d time.Duration) error {
+	return operator.NewDesk(y, y, y.waits, time.Now, func(_ context.Context, d time.Duration) error {
 		y.goOn()
 		time.Sleep(d) // the test's own time
 		return nil
 	})
 }
 
+// chosen is every saga as it is now.
+func (y *yard) chosen() []operator.Chosen {
+	all := make([]operator.Chosen, len(y.order))
+	for n, id := range y.order {
+		all[n] = operator.Chosen{OrderID: id, Version: y.sagas[id].Version}
+	}
+	return all
+}
+
 func (y *yard) plan(t *testing.T, act saga.Act) operator.Plan {
 	t.Helper()
-	p, err := y.desk().Plan(t.Context(), act, 0, "stuck=true", y.order)
+	p, err := y.desk().Plan(t.Context(), act, 0, "stuck=true", y.chosen())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,6 +259,15 @@ func TestTheRateAndTheShareOfErrorsAreKept(t *testing.T) {
 		}
 		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{PerSecond: 4, StopAt: 0.02}), "0 verified, 5 failed again, 195 skipped, 0 timed out")
 	})
+	each(t, 200, func(t *testing.T, y *yard) { // as fast as it goes, and errors stop it as early
+		for _, s := range y.sagas {
+			s.ill = "deaf"
+		}
+		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{StopAt: 0.02}), "0 verified, 0 failed again, 195 skipped, 5 timed out")
+		if len(y.begun) != 5 {
+			t.Errorf("%d were begun", len(y.begun))
+		}
+	})
 }
 
 func TestAnotherRunOfTheSamePlanDoublesNothing(t *testing.T) {
@@ -325,6 +346,104 @@ func TestWhatAnActIsNotForIsListedAsRefused(t *testing.T) {
 			if !strings.Contains(p.Refused[n].Why, why) {
 				t.Errorf("%s was refused because %q", p.Refused[n].OrderID, p.Refused[n].Why)
 			}
+		}
+	})
+}
+
+// The query chose it as it was; whether it still would, nobody has asked.
+func TestASagaThatMovesWhileThePlanIsMadeIsLeftOut(t *testing.T) {
+	t.Parallel()
+	each(t, 3, func(t *testing.T, y *yard) {
+		chosen := y.chosen()
+		y.sagas["ord_1"].Version++ // it stands in the same step, and something has happened to it
+		p, err := y.desk().Plan(t.Context(), saga.Redrive, 0, "older=15m", chosen)
+		if err != nil || len(p.Items) != 2 || len(p.Refused) != 1 || p.Totals.Orders != 2 {
+			t.Fatalf("the plan is %+v, %v", p, err)
+		}
+		if r := p.Refused[0]; r.OrderID != "ord_1" || r.State != saga.AwaitingInventory || !strings.HasPrefix(r.Why, "it moved while the plan was made") {
+			t.Errorf("it was refused as %+v", r)
+		}
+	})
+}
+
+// The shell in which a plan is applied need not be the one in which it was made.
+func TestTheTimeOutsThatAreSetAreThoseThatThePlanStates(t *testing.T) {
+	t.Parallel()
+	for _, act := range []saga.Act{saga.Resume, saga.FireTimer} { // fired the first time, version 2 waits once more
+		each(t, 2, func(t *testing.T, y *yard) {
+			y.waits = engine.Timeouts{Payment: 5 * time.Minute, Inventory: 90 * time.Second}
+			p := y.plan(t, act)
+			if len(p.Items) != 2 || len(p.Items[1].Timeouts) != 1 || !strings.HasSuffix(p.String(), ", 2 inventory time-outs set to 1m30s") {
+				t.Fatalf("the plan is %s: %+v", p, p.Items)
+			}
+			text, err := json.Marshal(p)
+			if err != nil || !strings.Contains(string(text), `"timeouts":[{"name":"inventory","after":"1m30s"}]`) {
+				t.Errorf("it is written %s, %v", text, err)
+			}
+			if _, err := operator.ReadPlan([]byte(strings.Replace(string(text), "1m30s", "3m30s", 1))); !errors.Is(err, plan.ErrAltered) {
+				t.Errorf("with another time-out it was read: %v", err)
+			}
+			y.waits = engine.Timeouts{Payment: time.Second, Inventory: time.Second}
+			read, err := operator.ReadPlan(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			y.apply(t, read, plan.Pace{})
+			if len(y.set) != 2 || y.set[0].Inventory != 90*time.Second || y.set[0].Payment != 0 {
+				t.Errorf("the time-outs set were %v", y.set)
+			}
+		})
+	}
+	each(t, 1, func(t *testing.T, y *yard) {
+		y.waits = engine.Timeouts{Payment: 5 * time.Minute, Inventory: 90 * time.Second}
+		if p := y.plan(t, saga.Redrive); p.Items[0].Timeouts != nil || strings.Contains(p.String(), "time-out") {
+			t.Errorf("a redrive sets none, and its plan says %s", p)
+		}
+	})
+}
+
+func TestACommandIsNotSentAgainToWhomeverIsAtIt(t *testing.T) {
+	t.Parallel()
+	each(t, 3, func(t *testing.T, y *yard) {
+		for _, s := range y.sagas {
+			s.State.Step = saga.UndoingPayment
+		}
+		y.sagas["ord_0"].Books.Working, y.sagas["ord_1"].Books.Working = "undoing", "refunding"
+		p := y.plan(t, saga.RetryStep)
+		if len(p.Items) != 1 || p.Items[0].OrderID != "ord_2" || len(p.Refused) != 2 || p.Totals.New != 1 {
+			t.Fatalf("the plan is %+v", p)
+		}
+		if why := p.Refused[1].Why; !strings.HasPrefix(why, "its participant is at it: the books say refunding, and the command once more would do nothing") {
+			t.Errorf("it was refused because %q", why)
+		}
+		if p := y.plan(t, saga.Redrive); len(p.Refused) != 0 {
+			t.Errorf("what is known to whoever gets it was refused: %+v", p.Refused)
+		}
+	})
+}
+
+func TestASagaThatCannotBeReadHasAReasonOfItsOwn(t *testing.T) {
+	t.Parallel()
+	each(t, 3, func(t *testing.T, y *yard) {
+		y.sagas["ord_0"].Unreadable, y.sagas["ord_0"].State = "unexpected end of JSON input", saga.State{}
+		p := y.plan(t, saga.Redrive)
+		if len(p.Items) != 2 || len(p.Refused) != 1 || p.Refused[0].Why != "UNREADABLE: its state as it is stored: unexpected end of JSON input" {
+			t.Fatalf("the plan is %+v", p)
+		}
+		text, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := operator.ReadPlan(text); err != nil {
+			t.Errorf("the plan cannot be read for it: %v", err)
+		}
+		y.sagas["ord_1"].Unreadable = "unexpected end of JSON input" // by the time of the apply
+		sum, err := y.desk().Apply(t.Context(), p, request(p), func(plan.Result) {})
+		if err != nil || sum.Verified != 1 || sum.TimedOut != 1 {
+			t.Fatalf("the sum is %+v, %v", sum, err)
+		}
+		if last := sum.Items[1]; last.OrderID != "ord_1" || last.Detail != "done, and its saga is UNREADABLE: unexpected end of JSON input" {
+			t.Errorf("it was told of as %+v", last)
 		}
 	})
 }

@@ -60,8 +60,9 @@ type Item struct {
 	Total    int64     `json:"total"` // minor units
 	Currency string    `json:"currency"`
 	ActID    string    `json:"actId"`
-	To       saga.Step `json:"to"`              // where the act itself brings it
-	Found    string    `json:"found,omitempty"` // answer of the participant's books that a step is skipped on
+	To       saga.Step `json:"to"`                 // where the act itself brings it
+	Found    string    `json:"found,omitempty"`    // answer of the participant's books that a step is skipped on
+	Timeouts []Timeout `json:"timeouts,omitempty"` // that are set by the act
 	Sends    []Send    `json:"sends"`
 	Mails    int       `json:"mails"`
 	Money    int64     `json:"money"` // that may be given back because of it
@@ -78,29 +79,43 @@ type Send struct {
 // Refusal is a saga that the query chose and that the act is not for.
 type Refusal struct {
 	OrderID string    `json:"orderId"`
-	State   saga.Step `json:"state"`
+	State   saga.Step `json:"state,omitzero"` // none, where nobody knows it
 	Why     string    `json:"why"`
 }
 
+// Chosen is a saga that the query chose, as it was then.
+type Chosen struct {
+	OrderID string
+	Version int // moves with every change; 0 before its first message
+}
+
+// moved is why a saga is refused that the query may not choose any more.
+const moved = "it moved while the plan was made: plan again"
+
 // ErrNewEffects: the plan has effects that nobody would know for a repetition.
 var ErrNewEffects = fault.New(fault.Conflict, "plan_has_new_effects", "the plan has new effects")
+
+// errUnreadable: what is stored of the saga is no state that this build knows.
+var errUnreadable = fault.New(fault.Conflict, "saga_unreadable", "the saga cannot be read")
 
 // Standing is where a saga is.
 type Standing struct {
 	Version    int
 	Definition int // 0 before it began
 	State      saga.State
+	Unreadable string // why this build cannot read the stored state, of which State then has the step at most; "" when it can
 	Total      int64
 	Currency   string
 	Again      []engine.Again // of what its step waits for, that which was sent and lies in an outbox
-	Found      string         // the answer to its step that the participant's books give; "" for none
+	Books      engine.Books   // of the participant that its step waits for
 }
 
 // Progress is where a saga is while an act takes effect.
 type Progress struct {
-	Version int
-	State   saga.State
-	Dead    []Dead
+	Version    int
+	State      saga.State
+	Unreadable string // as in Standing
+	Dead       []Dead
 }
 
 // Dead is a dead letter of the order that waits for a person.
@@ -132,35 +147,46 @@ type Acts interface {
 type Desk struct {
 	store Store
 	acts  Acts
+	waits engine.Timeouts
 	now   func() time.Time
 	pause func(context.Context, time.Duration) error // between two looks at what is under way
 }
 
-// NewDesk makes the use cases.
-func NewDesk(store Store, acts Acts, now func() time.Time, pause func(context.Context, time.Duration) error) *Desk {
-	return &Desk{store, acts, now, pause}
+// NewDesk makes the use cases. A plan sets the time-outs that are given here; applying one sets those that
+// it states.
+func NewDesk(store Store, acts Acts, waits engine.Timeouts, now func() time.Time, pause func(context.Context, time.Duration) error) *Desk {
+	return &Desk{store, acts, waits, now, pause}
 }
 
-// Plan says what an act would do to the sagas of those orders. It changes nothing. Version is that
-// of the definition to which a migration leads, and 0 otherwise; words are those that chose the orders,
+// Plan says what an act would do to the sagas that were chosen. It changes nothing. A saga that has moved
+// since it was chosen is refused: nobody knows whether the query still holds for it. Version is that
+// of the definition to which a migration leads, and 0 otherwise; words are those that chose the sagas,
 // for people.
-func (d *Desk) Plan(ctx context.Context, act saga.Act, version int, words string, orderIDs []string) (Plan, error) {
+func (d *Desk) Plan(ctx context.Context, act saga.Act, version int, words string, chosen []Chosen) (Plan, error) {
 	p := Plan{
 		Kind: PlanKind, Action: act, Version: version, Query: words, MadeAt: d.now().UTC().Truncate(time.Second),
 		Totals: Totals{Money: map[string]int64{}}, Items: []Item{}, Refused: []Refusal{},
+	}
+	orderIDs := make([]string, len(chosen))
+	for n, c := range chosen {
+		orderIDs[n] = c.OrderID
 	}
 	all, err := d.store.Standings(ctx, orderIDs)
 	if err != nil {
 		return Plan{}, err
 	}
-	for _, id := range orderIDs {
-		s, ok := all[id]
+	for _, c := range chosen {
+		s, ok := all[c.OrderID]
 		if !ok {
 			continue // it was chosen and has gone
 		}
-		item, err := itemOf(act, version, id, s)
+		if s.Version != c.Version {
+			p.Refused = append(p.Refused, Refusal{c.OrderID, s.State.Step, moved})
+			continue
+		}
+		item, err := d.item(act, version, c.OrderID, s)
 		if err != nil {
-			p.Refused = append(p.Refused, Refusal{id, s.State.Step, because(err)})
+			p.Refused = append(p.Refused, Refusal{c.OrderID, s.State.Step, because(err)})
 			continue
 		}
 		p.Items = append(p.Items, item)
@@ -173,10 +199,13 @@ func (d *Desk) Plan(ctx context.Context, act saga.Act, version int, words string
 	return p, err
 }
 
-func itemOf(act saga.Act, version int, id string, s Standing) (Item, error) {
+func (d *Desk) item(act saga.Act, version int, id string, s Standing) (Item, error) {
 	by, has := saga.Of(cmp.Or(s.Definition, saga.Version)) // one that has not begun begins with the current one
 	if !has {
 		return Item{}, engine.ErrDefinition
+	}
+	if s.Unreadable != "" {
+		return Item{}, errUnreadable.Because(fmt.Errorf("UNREADABLE: its state as it is stored: %s", s.Unreadable))
 	}
 	item := Item{
 		OrderID: id, Version: s.Version, State: s.State.Step, Entry: s.State.Entry, Total: s.Total, Currency: s.Currency,
@@ -184,7 +213,7 @@ func itemOf(act saga.Act, version int, id string, s Standing) (Item, error) {
 	}
 	switch act {
 	case saga.SkipStep:
-		item.Found = s.Found
+		item.Found = s.Books.Answer
 	case saga.ToVersion:
 		item.From = by.Version
 	}
@@ -194,10 +223,13 @@ func itemOf(act saga.Act, version int, id string, s Standing) (Item, error) {
 		}
 	}
 	decision, err := saga.Operate(by.Decide, s.State, saga.Input{ID: item.ActID, Message: item.order(act, version, plan.Act{}).Message()})
+	if err == nil {
+		err = s.Books.Refuse(act)
+	}
 	if err != nil {
 		return Item{}, err
 	}
-	item.To = decision.State.Step
+	item.To, item.Timeouts = decision.State.Step, timeoutsOf(decision.SetTimers, d.waits)
 	undoes := act == saga.Compensate || undoing(item.To) && !undoing(item.State)
 	for n, m := range decision.Send {
 		spec, _ := messages.SpecOf(m.Name())
@@ -221,7 +253,7 @@ func undoing(s saga.Step) bool { return s == saga.UndoingInventory || s == saga.
 
 // order is the act on an item.
 func (i Item) order(act saga.Act, version int, by plan.Act) engine.Order {
-	o := engine.Order{ID: i.ActID, Act: act, OrderID: i.OrderID, Version: i.Version, Found: i.Found, From: i.From, To: version, By: by}
+	o := engine.Order{ID: i.ActID, Act: act, OrderID: i.OrderID, Version: i.Version, Found: i.Found, From: i.From, To: version, Timeouts: i.timeouts(), By: by}
 	for _, s := range i.Sends {
 		if s.Effect == Deduplicated {
 			o.Again = append(o.Again, s.Again)
@@ -293,5 +325,5 @@ func ids(items []*doing) []string {
 
 // String is the plan in a line.
 func (p Plan) String() string {
-	return fmt.Sprintf("%s %d sagas: %d messages again, %d new, %d mails", p.Action, p.Totals.Orders, p.Totals.Deduplicated, p.Totals.New, p.Totals.Mails)
+	return fmt.Sprintf("%s %d sagas: %d messages again, %d new, %d mails%s", p.Action, p.Totals.Orders, p.Totals.Deduplicated, p.Totals.New, p.Totals.Mails, p.timeouts())
 }

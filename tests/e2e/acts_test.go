@@ -100,8 +100,12 @@ func (now inboxes) grown(t *testing.T, before inboxes) map[string]int {
 func TestAThousandStuckOrdersArePutRightWithAKillInTheMiddle(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
+	thousandStuck(t, newEmbedded(t))
+}
+
+func thousandStuck(t *testing.T, s *stack) {
+	t.Helper()
 	const orders = 1000
-	s := newEmbedded(t)
 	s.start(t, patient...)
 	release := s.holdInventory(t)
 	var placing sync.WaitGroup
@@ -120,7 +124,7 @@ func TestAThousandStuckOrdersArePutRightWithAKillInTheMiddle(t *testing.T) {
 		return s.inState(t, "awaiting_inventory") == orders && s.unsent(t) == 0
 	})
 	s.kill()
-	if err := os.RemoveAll(filepath.Join(s.data, "kafka")); err != nil {
+	if err := os.RemoveAll(s.disk); err != nil {
 		t.Fatal(err)
 	}
 	release()

@@ -235,6 +235,9 @@ func redriveWhileDown(t *testing.T, s *stack) {
 // sqlite opens a database of the embedded stack beside it.
 func (s *stack) sqlite(t *testing.T, schema string) *sql.DB {
 	t.Helper()
+	if s.database != nil { // on a server, then
+		return s.database(t, schema)
+	}
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.data, "db", schema+".db")+"?_pragma=busy_timeout(5000)&_txlock=immediate")
 	if err != nil {
 		t.Fatal(err)

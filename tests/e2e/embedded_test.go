@@ -19,7 +19,7 @@ import (
 func newEmbedded(t *testing.T) *stack {
 	t.Helper()
 	base, data := freeBlock(t), filepath.Join(t.TempDir(), "data")
-	s := &stack{owner: t, base: base, kafka: at(base + kafkaPort), redis: at(base + redisPort), data: data, http: newClient(t)}
+	s := &stack{owner: t, base: base, kafka: at(base + kafkaPort), redis: at(base + redisPort), data: data, disk: filepath.Join(data, "kafka"), http: newClient(t)}
 	s.launch = func(t *testing.T, settings ...string) []*child {
 		t.Helper()
 		c := spawnBuild(cmp.Or(s.build, binary), s.owner, t, append(s.env, settings...), "up", "--data", data, "--base-port", strconv.Itoa(base), "--log-format", "json")

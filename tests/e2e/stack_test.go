@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"database/sql"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -38,12 +39,15 @@ type stack struct {
 	kafka string     // broker
 	redis string
 	data  string // folder of the embedded stack
+	disk  string // that of its broker
 	http  *http.Client
 	env   []string // settings of every process
 	build string   // of the program that `millrace up` runs, where it is not the one under test
 
 	// launch starts every process with some settings more, which win.
 	launch func(t *testing.T, settings ...string) []*child
+	// database opens one of the stack's databases where they are no files.
+	database func(t *testing.T, schema string) *sql.DB
 	// letters gives the mails about an order.
 	letters func(t *testing.T, orderID string) []letter
 	// holdInventory keeps the inventory service from writing until release is called.
