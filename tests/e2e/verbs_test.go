@@ -23,6 +23,7 @@ type sagaPlan struct {
 		OrderID, State, To, Found string
 		From                      int
 		Sends                     []struct{ Type, Topic, Effect string }
+		Timeouts                  []struct{ Name, After string }
 	}
 	Refused []struct{ OrderID, State, Why string }
 
@@ -58,15 +59,20 @@ type expected struct {
 	mails     int
 	givesBack int64
 	found     string
+	sets      string // time-outs, by name and length
 	detail    string // of the report
 }
 
 // did is what the audit keeps of it.
 func (e expected) did() string {
-	if e.sends == "" {
-		return "sends nothing"
+	did := "sends nothing"
+	if e.sends != "" {
+		did = "sends " + strings.NewReplacer(" new", "", " deduplicated", " again").Replace(e.sends)
 	}
-	return "sends " + strings.NewReplacer(" new", "", " deduplicated", " again").Replace(e.sends)
+	if e.sets != "" {
+		did += ", sets the " + e.sets
+	}
+	return did
 }
 
 // operates plans an act on one order, reads the plan, has it applied, and once more, as whoever does not know
@@ -77,13 +83,16 @@ func (s *stack) operates(t *testing.T, action, orderID string, want expected, fl
 	if len(p.Items) != 1 || p.Items[0].OrderID != orderID || len(p.Refused) != 0 {
 		t.Fatalf("%s of %s: the plan has %+v and refuses %+v", action, orderID, p.Items, p.Refused)
 	}
-	var sends []string
+	var sends, sets []string
+	for _, o := range p.Items[0].Timeouts {
+		sets = append(sets, o.Name+" time-out to "+o.After)
+	}
 	for _, m := range p.Items[0].Sends {
 		sends = append(sends, m.Type+" "+m.Effect)
 	}
 	slices.Sort(sends)
-	if got := strings.Join(sends, ", "); got != want.sends || p.Items[0].Found != want.found || p.Totals.Mails != want.mails || p.Totals.Money["LKR"] != want.givesBack {
-		t.Errorf("%s: the plan sends %q, found %q, and comes to %+v, want %+v", action, got, p.Items[0].Found, p.Totals, want)
+	if got := strings.Join(sends, ", "); got != want.sends || p.Items[0].Found != want.found || strings.Join(sets, ", ") != want.sets || p.Totals.Mails != want.mails || p.Totals.Money["LKR"] != want.givesBack {
+		t.Errorf("%s: the plan sends %q, sets %q, found %q, and comes to %+v, want %+v", action, got, sets, p.Items[0].Found, p.Totals, want)
 	}
 
 	const reason = "nobody will answer"
@@ -224,8 +233,8 @@ func TestAnOperatorPutsRightWhatNobodyWillAnswer(t *testing.T) {
 	s.mailed(t, sold)
 
 	t.Log("resume, and fire-timer: the saga's version waits once more, and then undoes the order")
-	s.operates(t, "resume", silent, expected{detail: "it is awaiting_inventory"})
-	s.operates(t, "fire-timer", silent, expected{detail: "it is awaiting_inventory"})
+	s.operates(t, "resume", silent, expected{sets: "inventory time-out to 10m0s", detail: "it is awaiting_inventory"})
+	s.operates(t, "fire-timer", silent, expected{sets: "inventory time-out to 10m0s", detail: "it is awaiting_inventory"})
 	if o := s.show(t, silent); o.Status != "PAID" || !slices.Equal(o.AllowedActions, []string{"cancel"}) {
 		t.Errorf("after the first time-out it is %s and allows %v", o.Status, o.AllowedActions)
 	}
@@ -240,7 +249,7 @@ func TestAnOperatorPutsRightWhatNobodyWillAnswer(t *testing.T) {
 	if err := json.Unmarshal([]byte(s.saga(t, 0, "list", "version=1", "--json")), &list); err != nil || list.Total != 0 {
 		t.Errorf("%d sagas have version 1, %v", list.Total, err)
 	}
-	s.operates(t, "fire-timer", older, expected{detail: "it is awaiting_inventory"})
+	s.operates(t, "fire-timer", older, expected{sets: "inventory time-out to 10m0s", detail: "it is awaiting_inventory"})
 	s.operates(t, "redrive", older, expected{sends: "PaymentSucceeded deduplicated", detail: "it is confirmed"})
 	s.endsAs(t, older, "CONFIRMED", "", "OrderCreated PaymentSucceeded InventoryReserved OrderCompleted")
 
