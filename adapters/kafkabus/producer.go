@@ -38,6 +38,7 @@ func newProducer(cfg Config) (*producer, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.arm()
 	return &producer{kafka: inner, line: l}, nil
 }
 
@@ -54,9 +55,16 @@ func (p *producer) close() error {
 
 // line dials for one client until it loses a connection, and not again: what the client then tries once
 // more by itself could reach another broker than the one that gave it its id.
+//
+// Until it is armed it may lose what it likes: a client that looks for a broker tries one address after
+// another, and has no id yet.
 type line struct {
 	dialer net.Dialer
 	broken atomic.Bool
+
+	mu    sync.Mutex
+	armed bool
+	open  int // connections
 }
 
 var errLineLost = errors.New("a connection was lost, and with it this producer")
@@ -89,14 +97,34 @@ func (l *line) Dial(network, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.count(1)
 	near, far := net.Pipe()
 	w := &watched{Conn: c, in: near, line: l}
 	go func() {
 		_, _ = io.Copy(far, c) // however it ends
-		l.broken.Store(true)
+		w.lost()
 		_ = far.Close()
 	}()
 	return w, nil
+}
+
+// arm says that the client has its id. One whose connections are gone by then is lost already.
+func (l *line) arm() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.armed = true
+	if l.open == 0 {
+		l.broken.Store(true)
+	}
+}
+
+func (l *line) count(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open += n
+	if n < 0 && l.armed {
+		l.broken.Store(true)
+	}
 }
 
 // watched is a connection that is read all the time: sarama reads only when it expects an answer,
@@ -105,7 +133,11 @@ type watched struct {
 	net.Conn
 	in   net.Conn
 	line *line
+	end  sync.Once
 }
+
+// lost is called by whoever notices first, us or the other side.
+func (w *watched) lost() { w.end.Do(func() { w.line.count(-1) }) }
 
 // Read gives what has come.
 func (w *watched) Read(p []byte) (int, error) { return w.in.Read(p) }
@@ -120,6 +152,6 @@ func (w *watched) SetDeadline(t time.Time) error {
 
 // Close ends the connection from this side, which the client does at its end, and before it dials again.
 func (w *watched) Close() error {
-	w.line.broken.Store(true)
+	w.lost()
 	return errors.Join(w.in.Close(), w.Conn.Close())
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"millrace/adapters/sqldb"
 )
 
@@ -40,7 +38,9 @@ func Purge(ctx context.Context, db *sqldb.DB, olderThan time.Duration) (int64, e
 // after an outage, may be what the broker has lost.) What the relay has under way is sent again too, and not
 // counted here. Rows that come while it runs are left alone.
 func Replay(ctx context.Context, db *sqldb.DB, since time.Time) (int64, error) {
-	if err := countReplay(ctx, db); err != nil {
+	// From here on a mark of what was read before is void. One that is being written holds the count, and is
+	// waited for: so what it marks is found below.
+	if _, err := db.ExecContext(ctx, "UPDATE outbox_replays SET n = n + 1"); err != nil {
 		return 0, fmt.Errorf("replay the outbox: %w", sqldb.Classify(err))
 	}
 	var last, from, total int64
@@ -69,22 +69,6 @@ func Replay(ctx context.Context, db *sqldb.DB, since time.Time) (int64, error) {
 		total += n
 		from = seqs[len(seqs)-1]
 	}
-}
-
-// countReplay makes every mark void that the relay has not written yet. Those that it is writing are waited
-// for: they would be seen neither by the replay nor by its count. The lock lets nobody write in between, and
-// is held for as long as the transactions that write now take.
-func countReplay(ctx context.Context, db *sqldb.DB) error {
-	return db.InTx(ctx, func(tx *sqlx.Tx) error {
-		if db.Dialect == sqldb.Postgres { // in SQLite one writes at a time
-			// Whoever writes waits behind us: so we do not wait long for one that does not end.
-			if _, err := tx.ExecContext(ctx, "SET LOCAL lock_timeout = '5s'; LOCK TABLE outbox IN SHARE MODE"); err != nil {
-				return err
-			}
-		}
-		_, err := tx.ExecContext(ctx, "UPDATE outbox_replays SET n = n + 1")
-		return err
-	})
 }
 
 // Status counts the rows. It reads the whole table.

@@ -97,6 +97,66 @@ func TestAReplaySendsAgainWhatWasUnderWayMeanwhile(t *testing.T) {
 	})
 }
 
+// The row of the message is locked by somebody, so that the relay's mark is under way when the replay comes.
+func TestAReplayWaitsForTheMarkThatIsBeingWritten(t *testing.T) {
+	t.Parallel()
+	t.Run("postgres", func(t *testing.T) { replayWaits(t, postgres(t)) })
+}
+
+func replayWaits(t *testing.T, db *sqldb.DB) {
+	t.Helper()
+	foreign, err := db.BeginTxx(t.Context(), nil)
+	must(t, err)
+	defer func() { _ = foreign.Rollback() }()
+	s := newStage()
+	var once sync.Once
+	s.refuse = func(string, *message.Message) error {
+		once.Do(func() {
+			_, err := foreign.ExecContext(t.Context(), "SELECT 1 FROM outbox FOR UPDATE")
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		return nil
+	}
+	write(t, db, record("ord_1", "marked late"))
+	relay, _ := start(t, db, s)
+	waits := func(query string) bool {
+		var n int
+		must(t, db.GetContext(t.Context(), &n, `SELECT count(*) FROM pg_stat_activity
+			WHERE cardinality(pg_blocking_pids(pid)) > 0 AND query LIKE $1
+			AND pid IN (SELECT pid FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE c.relnamespace = current_schema()::regnamespace)`, query))
+		return n > 0
+	}
+	poll(t, "the mark waits for the row", func() bool { return waits("UPDATE outbox SET published_at%") })
+	replayed := make(chan error, 1)
+	go func() {
+		_, err := outbox.Replay(t.Context(), db, time.Time{})
+		replayed <- err
+	}()
+	poll(t, "the replay waits for the mark, or is over", func() bool {
+		return len(replayed) > 0 || waits("UPDATE outbox_replays%")
+	})
+	must(t, foreign.Rollback())
+	must(t, <-replayed)
+	relay.Wake()
+	s.await(t, "it is sent again", func() bool { return len(s.taken) == 2 })
+}
+
+// poll waits until something outside is true.
+func poll(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for limit := time.After(20 * time.Second); !is(); {
+		select {
+		case <-look.C:
+		case <-limit:
+			t.Fatalf("never came true: %s", what)
+		}
+	}
+}
+
 func TestWhatWasGivenUpCanBeTriedAgain(t *testing.T) {
 	t.Parallel()
 	errTooLarge := errors.New("message too large")

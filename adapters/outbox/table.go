@@ -44,12 +44,12 @@ func (t table) pending(ctx context.Context, from int64, held []int64, limit int)
 
 // mark writes down that the rows are in Kafka, and gives their number. When the outbox was replayed since
 // they were read it does nothing: the broker that has them may be the one that was lost, so they are sent
-// again. The condition holds until the commit, because the replay lets marks end before it is counted.
+// again. The condition holds until the commit: a replay waits for it to be counted.
 func (t table) mark(ctx context.Context, seqs []int64, replayed int64) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTime)
 	defer cancel()
 	result, err := t.db.ExecContext(ctx, t.db.Rebind(
-		"UPDATE outbox SET published_at = "+t.db.Dialect.Now()+" WHERE "+among(t.db)+" AND "+replays+" = ?"), set(t.db, seqs), replayed)
+		"UPDATE outbox SET published_at = "+t.db.Dialect.Now()+" WHERE "+among(t.db)+" AND "+counted(t.db)+" = ?"), set(t.db, seqs), replayed)
 	if err != nil {
 		return 0, err
 	}
@@ -59,6 +59,14 @@ func (t table) mark(ctx context.Context, seqs []int64, replayed int64) (int, err
 
 // replays is how often the outbox was replayed.
 const replays = "(SELECT n FROM outbox_replays)"
+
+// counted is that number, held until the end of the transaction. In SQLite one writes at a time.
+func counted(db *sqldb.DB) string {
+	if db.Dialect == sqldb.SQLite {
+		return replays
+	}
+	return "(SELECT n FROM outbox_replays FOR SHARE)"
+}
 
 // bury moves a row that can never be sent to outbox_dead.
 func (t table) bury(ctx context.Context, seq int64, reason string) error {

@@ -253,8 +253,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "what was under way is marked though the outbox was replayed", file: "adapters/outbox/table.go",
-		edits:  one("+\" AND \"+replays+\" = ?\"), set(t.db, seqs), replayed)", "), set(t.db, seqs))"),
+		edits:  one("+\" AND \"+counted(t.db)+\" = ?\"), set(t.db, seqs), replayed)", "), set(t.db, seqs))"),
 		checks: []check{{relay, "^TestAReplaySendsAgainWhatWasUnderWayMeanwhile$" + sqlite}},
+	},
+	{
+		name: "a replay does not wait for the mark that is being written", file: "adapters/outbox/table.go",
+		edits:  one("FROM outbox_replays FOR SHARE)", "FROM outbox_replays)"),
+		checks: []check{{relay, "^TestAReplayWaitsForTheMarkThatIsBeingWritten$" + postgres}},
 	},
 	{
 		name: "the relay marks before the broker's answer", file: "adapters/outbox/loop.go",
