@@ -53,15 +53,32 @@ start() {
 		"${1}_lay"
 		touch "$infra/$1/laid"
 	fi
-	"${1}_start"
-	await 60 ready_or_ended "$1" || true
-	"${1}_ready" || {
+	attempt "$1" && return
+	if ended "$1"; then
 		tail -n 20 "$infra/$1/log" >&2
-		fail "$1 did not come up; the end of $shown/$1/log stands above"
-	}
+		say "$1 ended before it was ready, and is started once more"
+		attempt "$1" && return
+	fi
+	tail -n 20 "$infra/$1/log" >&2
+	fail "$1 did not come up; the end of $shown/$1/log stands above"
 }
 
-ready_or_ended() { "${1}_ready" || { [[ -s $infra/$1/pid ]] && ! engine_alive "$1"; }; }
+# attempt NAME: true when the server serves.
+attempt() {
+	local until=$((SECONDS + 60))
+	"${1}_start"
+	while ((SECONDS < until)); do
+		"${1}_ready" && return
+		if ended "$1"; then
+			sleep 0.2
+			if ended "$1"; then return 1; fi # twice: one that is just being executed could look like it
+		fi
+		sleep 0.05
+	done
+	return 1
+}
+
+ended() { [[ -s $infra/$1/pid ]] && ! engine_alive "$1"; }
 
 engine_stop() { end "$1" "$("${1}_signal")"; }
 
