@@ -1,6 +1,7 @@
 package kafkabus_test
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -84,6 +85,34 @@ func TestWhatWasUnderWayWhenTheBrokerWasLostGoesUnderAnIDOfItsOwn(t *testing.T) 
 	for _, r := range recordsOf(t, cfg, name, callers) {
 		if r.ProducerID == before {
 			t.Errorf("offset %d came under the producer id %d, which was given by the broker that is gone", r.Offset, before)
+		}
+	}
+}
+
+// A client that looks for its broker has no id yet, and may try one address after another.
+func TestAnAddressThatTakesConnectionsAndEndsThemIsOneOfSeveral(t *testing.T) {
+	t.Parallel()
+	sick, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sick.Close() })
+	go func() {
+		for {
+			c, err := sick.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.Close()
+		}
+	}()
+	address, _ := restartable(t, filepath.Join(t.TempDir(), "kafka"))()
+	cfg := kafkabus.Config{Brokers: []string{address}, Partitions: 1, Logger: testLog(t)}
+	name := topic(t, cfg)
+	cfg.Brokers = []string{sick.Addr().String(), address}
+	for range 8 { // which of them is asked first is left to chance
+		if err := publisher(t, cfg).Publish(name, order("ord_1", "x")); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
