@@ -10,6 +10,7 @@ import (
 
 	books "millrace/adapters/audit"
 	"millrace/adapters/config"
+	"millrace/adapters/journal"
 	"millrace/adapters/sqldb"
 	"millrace/app/audit"
 	"millrace/migrations"
@@ -78,7 +79,7 @@ func sagas(ctx context.Context, w cli.Where) (cli.Sagas, func() error, error) {
 		}
 		all = append(all, db)
 	}
-	if err := sqldb.Check(ctx, all[0], "orders"); err != nil {
+	if err := journal.Check(ctx, all[0]); err != nil {
 		return nil, nil, errors.Join(err, closeAll())
 	}
 	patience := stuckAfter(engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout})

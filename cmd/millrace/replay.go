@@ -8,7 +8,6 @@ import (
 
 	"millrace/adapters/config"
 	"millrace/adapters/journal"
-	"millrace/adapters/sqldb"
 	"millrace/app/audit"
 	"millrace/ports/cli"
 	"millrace/sagas/engine"
@@ -24,7 +23,7 @@ func histories(ctx context.Context, w cli.Where, q audit.Query, orderIDs ...stri
 	if err != nil {
 		return nil, err
 	}
-	if err := sqldb.Check(ctx, db, "orders"); err != nil {
+	if err := journal.Check(ctx, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	patience := stuckAfter(engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout})
