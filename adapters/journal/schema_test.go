@@ -112,3 +112,22 @@ func TestAJournalIsReadFromADatabaseThatIsAheadOfThisBuildOrBehindIt(t *testing.
 		}
 	})
 }
+
+func TestTheNewestMoveIsToldByTheOrchestratorsClock(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "orders", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		o := newOrdering(t, open(t))
+		j := journal.New(o.db, 0, o.clock)
+		if at, err := j.Newest(t.Context()); err != nil || !at.IsZero() {
+			t.Errorf("of no saga: %s %v", at, err)
+		}
+		o.order("ord_1").hears("OrderCreated", "PaymentSucceeded")
+		at, err := j.Newest(t.Context())
+		if err != nil || !at.Equal(o.now) {
+			t.Errorf("%s, want %s: %v", at, o.now, err)
+		}
+		if got := ids(t, j, books.Query{Moved: at}); len(got) != 1 {
+			t.Errorf("at that time moved %v", got)
+		}
+	})
+}
