@@ -15,7 +15,6 @@ import (
 	"millrace/app/audit"
 	"millrace/migrations"
 	"millrace/ports/cli"
-	"millrace/sagas/engine"
 )
 
 // verify checks the books of the state that is meant: all four databases and the provider's ledger.
@@ -82,6 +81,5 @@ func sagas(ctx context.Context, w cli.Where) (cli.Sagas, func() error, error) {
 	if err := journal.Check(ctx, all[0]); err != nil {
 		return nil, nil, errors.Join(err, closeAll())
 	}
-	patience := stuckAfter(engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout})
-	return books.NewSagas(all[0], patience, time.Now).Beside(all[1:]...), closeAll, nil
+	return books.NewSagas(all[0], patienceOf(c), time.Now).Beside(all[1:]...), closeAll, nil
 }

@@ -10,7 +10,6 @@ import (
 	"millrace/adapters/journal"
 	"millrace/app/audit"
 	"millrace/ports/cli"
-	"millrace/sagas/engine"
 )
 
 // histories opens the journals of sagas for reading, as they are at one moment.
@@ -52,6 +51,5 @@ func openJournal(ctx context.Context, w cli.Where) (*journal.Journal, func() err
 	if err := journal.Check(ctx, db); err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
-	patience := stuckAfter(engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout})
-	return journal.New(db, patience, time.Now), db.Close, nil
+	return journal.New(db, patienceOf(c), time.Now), db.Close, nil
 }
