@@ -80,10 +80,11 @@ func TestTheExampleOfTheReplayPageHappensAsItStandsThere(t *testing.T) {
 				}
 				continue
 			}
-			got, from := "", root
+			from := root
 			if strings.Contains(line, " --query ") {
 				from = live
 			}
+			var got string
 			if got, code = said(t, from, bin, strings.Fields(line)); got != want {
 				t.Errorf("$ %s says\n%s\nand the page\n%s", line, got, want)
 			}
