@@ -43,8 +43,8 @@ func (c sqliteConnector) Connect(ctx context.Context) (driver.Conn, error) {
 
 // cannotPrepare says whether a reader may not even make the two files that SQLite wants beside one in WAL mode
 // (sqlite.org/wal.html, "Read-Only Databases"), and they are not there: nobody has the file open, and all that was
-// committed is in it. Then it is read as what never changes. Where they are there, their content counts, and they
-// are read as they are.
+// committed is in it. Then it is read as what never changes, for as long as the connection lives: what a process
+// with more rights writes meanwhile is not to be relied on. Where the two are there, they are read as they are.
 func (c sqliteConnector) cannotPrepare(ctx context.Context, conn sqliteConn) bool {
 	_, err := conn.ExecContext(ctx, "PRAGMA schema_version", nil)
 	var refused *sqlite.Error
