@@ -84,58 +84,90 @@ type numbered struct{ n int }
 
 func (i *numbered) NewOrderID() order.ID { i.n++; return order.ID(fmt.Sprintf("ord_%d", i.n)) }
 
+// ordering is a database of ordering, with the test for everybody else.
+type ordering struct {
+	t     *testing.T
+	db    *sqldb.DB
+	core  *sqlstore.Core
+	place *orderapp.PlaceOrder
+	sagas *engine.Engine
+}
+
+// newOrdering makes the database of a data folder. Orders are placed, and their sagas told, at what now says.
+func newOrdering(t *testing.T, path string, now func() time.Time) *ordering {
+	t.Helper()
+	o := &ordering{t: t}
+	o.must(os.MkdirAll(filepath.Dir(path), 0o700))
+	var err error
+	o.db, err = sqldb.OpenSQLite(t.Context(), path)
+	o.must(err)
+	t.Cleanup(func() { _ = o.db.Close() })
+	o.must(sqldb.Migrate(t.Context(), o.db, "orders"))
+
+	logger := slog.New(slog.DiscardHandler)
+	o.core = sqlstore.NewCore(sqlstore.Config{
+		DB: o.db, Service: "test", Outbox: outbox.NewWriter(o.db.Dialect, logger), Wake: func() {}, Observer: unheard{},
+		Tracer: noop.NewTracerProvider().Tracer(""), Logger: logger, Now: now,
+	})
+	orders := sqlstore.NewOrders(o.core)
+	o.must(orders.Seed(t.Context(), []orderapp.Product{{SKU: "SKU-123", Name: "One", Price: 1200, Currency: "LKR"}}))
+	o.place = orderapp.NewPlaceOrder(orders, sqlstore.NewCatalog(o.core), unheard{}, &numbered{}, now)
+	o.sagas = engine.New(sqlstore.NewSagas(o.core), engine.Timeouts{Payment: time.Hour, Inventory: time.Hour}, unheard{}, "page", now)
+	return o
+}
+
+func (o *ordering) must(err error) {
+	o.t.Helper()
+	if err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// placed gives the id of an order of so many pieces.
+func (o *ordering) placed(pieces int) string {
+	o.t.Helper()
+	answer, err := o.place.Handle(o.t.Context(), orderapp.Request{
+		UserID: "usr_001", Currency: "LKR", PaymentMethod: "pm_card_ok", Items: []orderapp.Wish{{SKU: "SKU-123", Qty: pieces}},
+	})
+	o.must(err)
+	return answer.OrderID
+}
+
+// hears lets messages reach the saga of an order.
+func (o *ordering) hears(id string, story ...messages.Message) {
+	o.t.Helper()
+	for _, m := range story {
+		o.must(o.sagas.Handle(messages.WithCause(o.t.Context(), messages.Cause{
+			Consumer: "orchestrator", MessageID: id + m.Name(), CorrelationID: id, Type: m.Name(),
+		}), m))
+	}
+}
+
 // loseAnOrder makes ordering's database with three orders that have ended, and takes one of them out of
 // orders_by_user.
 func loseAnOrder(t *testing.T, path string) {
 	t.Helper()
-	fail := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	fail(os.MkdirAll(filepath.Dir(path), 0o700))
-	db, err := sqldb.OpenSQLite(t.Context(), path)
-	fail(err)
-	defer func() { _ = db.Close() }()
-	fail(sqldb.Migrate(t.Context(), db, "orders"))
-
-	now := func() time.Time { return time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC) }
-	logger := slog.New(slog.DiscardHandler)
-	core := sqlstore.NewCore(sqlstore.Config{
-		DB: db, Service: "test", Outbox: outbox.NewWriter(db.Dialect, logger), Wake: func() {}, Observer: unheard{},
-		Tracer: noop.NewTracerProvider().Tracer(""), Logger: logger, Now: now,
-	})
-	orders := sqlstore.NewOrders(core)
-	fail(orders.Seed(t.Context(), []orderapp.Product{{SKU: "SKU-123", Name: "One", Price: 1200, Currency: "LKR"}}))
-	place := orderapp.NewPlaceOrder(orders, sqlstore.NewCatalog(core), unheard{}, &numbered{}, now)
-	sagas := engine.New(sqlstore.NewSagas(core), engine.Timeouts{Payment: time.Hour, Inventory: time.Hour}, unheard{}, "page", now)
-	record := analytics.NewRecordEnd(sqlstore.NewAnalytics(core))
+	o := newOrdering(t, path, func() time.Time { return time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC) })
+	record := analytics.NewRecordEnd(sqlstore.NewAnalytics(o.core))
 	for n := 1; n <= 3; n++ {
-		answer, err := place.Handle(t.Context(), orderapp.Request{
-			UserID: "usr_001", Currency: "LKR", PaymentMethod: "pm_card_ok", Items: []orderapp.Wish{{SKU: "SKU-123", Qty: n}},
-		})
-		fail(err)
+		id := o.placed(n)
 		story := []messages.Message{
-			&messages.OrderCreated{OrderID: answer.OrderID, UserID: "usr_001", Currency: "LKR", Total: int64(n) * 1200},
-			&messages.PaymentSucceeded{OrderID: answer.OrderID}, &messages.InventoryReserved{OrderID: answer.OrderID},
+			&messages.OrderCreated{OrderID: id, UserID: "usr_001", Currency: "LKR", Total: int64(n) * 1200},
+			&messages.PaymentSucceeded{OrderID: id}, &messages.InventoryReserved{OrderID: id},
 		}
 		if n == 2 {
-			story = append(story[:1], &messages.PaymentFailed{OrderID: answer.OrderID, Reason: messages.ReasonPaymentDeclined})
+			story = append(story[:1], &messages.PaymentFailed{OrderID: id, Reason: messages.ReasonPaymentDeclined})
 		}
-		for _, m := range story {
-			fail(sagas.Handle(messages.WithCause(t.Context(), messages.Cause{
-				Consumer: "orchestrator", MessageID: answer.OrderID + m.Name(), CorrelationID: answer.OrderID, Type: m.Name(),
-			}), m))
-		}
+		o.hears(id, story...)
 		var envelope messages.Envelope
 		var payload []byte
-		fail(db.GetContext(t.Context(), &payload, "SELECT payload FROM outbox WHERE event_type = 'OrderCompleted' AND aggregate_id = ?", answer.OrderID))
-		fail(json.Unmarshal(payload, &envelope))
+		o.must(o.db.GetContext(t.Context(), &payload, "SELECT payload FROM outbox WHERE event_type = 'OrderCompleted' AND aggregate_id = ?", id))
+		o.must(json.Unmarshal(payload, &envelope))
 		var completed messages.OrderCompleted
-		fail(json.Unmarshal(envelope.Data, &completed))
-		fail(record.Handle(messages.WithCause(t.Context(), messages.Cause{Consumer: "order-service.order.events", MessageID: envelope.EventID}), &completed))
+		o.must(json.Unmarshal(envelope.Data, &completed))
+		o.must(record.Handle(messages.WithCause(t.Context(), messages.Cause{Consumer: "order-service.order.events", MessageID: envelope.EventID}), &completed))
 	}
-	_, err = db.ExecContext(t.Context(), "DELETE FROM orders_by_user WHERE order_id = 'ord_3'")
-	fail(err)
+	_, err := o.db.ExecContext(t.Context(), "DELETE FROM orders_by_user WHERE order_id = 'ord_3'")
+	o.must(err)
+	o.must(o.db.Close())
 }

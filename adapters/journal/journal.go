@@ -75,6 +75,20 @@ func (j *Journal) Histories(ctx context.Context, q audit.Query, orderIDs ...stri
 	return s, nil
 }
 
+// Newest gives when a saga last moved, by the clock of the orchestrator that moved it; no time at all when none
+// has begun. That clock may be another one than ours.
+func (j *Journal) Newest(ctx context.Context) (time.Time, error) {
+	var newest time.Time
+	err := j.db.Read.GetContext(ctx, &newest, "SELECT updated_at FROM sagas ORDER BY updated_at DESC LIMIT 1")
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read %s: %w", j.db.Name, sqldb.Classify(err))
+	}
+	return newest.UTC(), nil
+}
+
 // snapshot is a transaction that cannot write.
 func (j *Journal) snapshot(ctx context.Context) (*sqlx.Tx, error) {
 	options := &sql.TxOptions{ReadOnly: true}

@@ -2,6 +2,8 @@ package journal_test
 
 import (
 	"errors"
+	"go/parser"
+	"go/token"
 	"os"
 	"os/exec"
 	"slices"
@@ -172,6 +174,19 @@ func TestWhatReplayIsMadeOfCannotAct(t *testing.T) {
 	}
 	if got := offends(pure, append([]string{"net", "os/exec", "database/sql", "millrace/adapters", "github.com", "golang.org"}, forbidden...)); len(got) > 0 {
 		t.Errorf("sagas/replay links %v", got)
+	}
+	wiring, err := parser.ParseFile(token.NewFileSet(), "../../cmd/millrace/replay.go", nil, parser.ImportsOnly)
+	if err != nil || len(wiring.Imports) < 5 {
+		t.Fatalf("the file in which the verbs are wired: %v", err)
+	}
+	for _, i := range wiring.Imports {
+		path := strings.Trim(i.Path.Value, `"`)
+		if path == "millrace/ports/cli" { // the verbs themselves, with those that act; they are handed what they may do
+			continue
+		}
+		if got := offends(linked(path), forbidden); len(got) > 0 {
+			t.Errorf("the verbs that read are wired from %s, which links %v", path, got)
+		}
 	}
 	if len(reader) < 50 || len(pure) < 20 || len(offends(linked("millrace/adapters/sqlstore"), forbidden)) == 0 {
 		t.Error("the list of what is linked has lost its way: a package that publishes is not found in it")

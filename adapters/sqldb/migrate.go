@@ -85,6 +85,19 @@ func Check(ctx context.Context, db *DB, schema string) error {
 	return ErrVersion.Because(fmt.Errorf("database %s is at version %d, this build needs %d: %s", schema, v.At, v.Build, mend))
 }
 
+// CheckAtLeast fails with ErrVersion, and the command that mends it, when a database is below a version. One
+// that is above it passes, whatever this build needs: it is for readers of tables that later migrations leave alone.
+func CheckAtLeast(ctx context.Context, db *DB, schema string, version int64) error {
+	at, err := current(ctx, db)
+	if err != nil {
+		return Classify(fmt.Errorf("version of %s: %w", schema, err))
+	}
+	if at >= version {
+		return nil
+	}
+	return ErrVersion.Because(fmt.Errorf("database %s is at version %d, and what is read there is of version %d: run `millrace migrate up`", schema, at, version))
+}
+
 // current reads goose's own table; a database without it is at version 0.
 func current(ctx context.Context, db *DB) (int64, error) {
 	exists := "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'goose_db_version'"

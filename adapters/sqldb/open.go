@@ -97,7 +97,8 @@ func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	return &DB{DB: write, Read: openFile(path, "", 4), Dialect: SQLite, Name: path}, nil
 }
 
-// OpenSQLiteReadOnly opens a file that another process may be writing, for readers that must not act.
+// OpenSQLiteReadOnly opens a file that another process may be writing, for readers that must not act. It can be
+// on a disk that takes no writes at all, of a stack that has ended or was killed.
 func OpenSQLiteReadOnly(path string) *DB {
 	read := openFile(path, "&mode=ro&_pragma=query_only(1)", 2)
 	return &DB{DB: read, Read: read, Dialect: SQLite, Name: path}
@@ -106,12 +107,13 @@ func OpenSQLiteReadOnly(path string) *DB {
 func openFile(path, extra string, conns int) *sqlx.DB {
 	const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	const times = "&_time_integer_format=unix_micro&_inttotime=1"
-	options := pragmas + times + extra
+	options, still := pragmas+times+extra, ""
 	if strings.Contains(extra, "mode=ro") {
+		still = path
 		options = "_pragma=busy_timeout(5000)" + times + extra
 	}
 	dsn := (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: options}).String()
-	db := otelsql.OpenDB(sqliteConnector{dsn: dsn, driver: &sqlite.Driver{}}, spanOptions(semconv.DBSystemNameSQLite, path)...)
+	db := otelsql.OpenDB(sqliteConnector{dsn: dsn, driver: &sqlite.Driver{}, still: still}, spanOptions(semconv.DBSystemNameSQLite, path)...)
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	return sqlx.NewDb(db, "sqlite")

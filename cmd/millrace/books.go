@@ -10,11 +10,11 @@ import (
 
 	books "millrace/adapters/audit"
 	"millrace/adapters/config"
+	"millrace/adapters/journal"
 	"millrace/adapters/sqldb"
 	"millrace/app/audit"
 	"millrace/migrations"
 	"millrace/ports/cli"
-	"millrace/sagas/engine"
 )
 
 // verify checks the books of the state that is meant: all four databases and the provider's ledger.
@@ -78,9 +78,8 @@ func sagas(ctx context.Context, w cli.Where) (cli.Sagas, func() error, error) {
 		}
 		all = append(all, db)
 	}
-	if err := sqldb.Check(ctx, all[0], "orders"); err != nil {
+	if err := journal.Check(ctx, all[0]); err != nil {
 		return nil, nil, errors.Join(err, closeAll())
 	}
-	patience := stuckAfter(engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout})
-	return books.NewSagas(all[0], patience, time.Now).Beside(all[1:]...), closeAll, nil
+	return books.NewSagas(all[0], patienceOf(c), time.Now).Beside(all[1:]...), closeAll, nil
 }

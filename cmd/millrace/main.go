@@ -43,6 +43,7 @@ func verbs() cli.Deps {
 		Projections: projections,
 
 		Histories: histories,
+		Newest:    newestMove,
 
 		Stdout: os.Stdout,
 		Stderr: os.Stderr,

@@ -8,32 +8,48 @@ import (
 
 	"millrace/adapters/config"
 	"millrace/adapters/journal"
-	"millrace/adapters/sqldb"
 	"millrace/app/audit"
 	"millrace/ports/cli"
-	"millrace/sagas/engine"
 )
 
 // histories opens the journals of sagas for reading, as they are at one moment.
 func histories(ctx context.Context, w cli.Where, q audit.Query, orderIDs ...string) (*cli.Histories, error) {
-	c, err := config.Load(".", os.Environ())
+	j, closeIt, err := openJournal(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	db, err := where(w).openDatabase(ctx, c, "orders", true)
+	stream, err := j.Histories(ctx, q, orderIDs...)
 	if err != nil {
-		return nil, err
-	}
-	if err := sqldb.Check(ctx, db, "orders"); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	patience := stuckAfter(engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout})
-	stream, err := journal.New(db, patience, time.Now).Histories(ctx, q, orderIDs...)
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(err, closeIt())
 	}
 	return &cli.Histories{
 		Sagas: stream.Sagas, Entries: stream.Entries, All: stream.All(),
-		Close: func() error { return errors.Join(stream.Close(), db.Close()) },
+		Close: func() error { return errors.Join(stream.Close(), closeIt()) },
 	}, nil
+}
+
+// newestMove says when a saga last moved, by its orchestrator's clock.
+func newestMove(ctx context.Context, w cli.Where) (time.Time, error) {
+	j, closeIt, err := openJournal(ctx, w)
+	if err != nil {
+		return time.Time{}, err
+	}
+	newest, err := j.Newest(ctx)
+	return newest, errors.Join(err, closeIt())
+}
+
+// openJournal opens ordering's database for reading, with what closes it. It need not be at this build's version.
+func openJournal(ctx context.Context, w cli.Where) (*journal.Journal, func() error, error) {
+	c, err := config.Load(".", os.Environ())
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := where(w).openDatabase(ctx, c, "orders", true)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := journal.Check(ctx, db); err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	return journal.New(db, patienceOf(c), time.Now), db.Close, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"go.opentelemetry.io/otel"
 
+	"millrace/adapters/config"
 	"millrace/adapters/failpoint"
 	"millrace/adapters/kafkabus"
 	"millrace/adapters/sqldb"
@@ -186,6 +187,11 @@ func (s *stack) orchestrator(ctx context.Context) error {
 
 // stuckAfter is how long a saga may stand in one step: longer than any time-out would let it.
 func stuckAfter(t engine.Timeouts) time.Duration { return 2*max(t.Payment, t.Inventory) + time.Minute }
+
+// patienceOf is stuckAfter for who only reads, and is told the time-outs by the same settings.
+func patienceOf(c *config.Config) time.Duration {
+	return stuckAfter(engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout})
+}
 
 // consume makes a service's router, and watches its dead letters and how far it is behind. The
 // check says whether its consumer groups have let it in.

@@ -55,6 +55,9 @@ type Deps struct {
 	// Histories opens the journals of those orders, or, without ids, of the sagas that q chooses.
 	Histories func(ctx context.Context, where Where, q audit.Query, orderIDs ...string) (*Histories, error)
 
+	// Newest gives when a saga last moved, by the clock of whoever moved it; no time when none has begun.
+	Newest func(ctx context.Context, where Where) (time.Time, error)
+
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
 	Terminal       func(io.Writer) bool // whether a person sees it

@@ -126,7 +126,8 @@ func fakeDeps() cli.Deps {
 		Projections: func(_ context.Context, where cli.Where, readOnly bool) (cli.Projections, func() error, error) {
 			return fakeModels{where.Data, readOnly}, func() error { return nil }, nil
 		},
-		Histories: fakeHistories,
+		Histories: fakeMoves(),
+		Newest:    fakeNewest,
 		Acts:      fakeActs,
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"millrace/app/audit"
 	"millrace/domain/fault"
@@ -56,6 +57,20 @@ func fakeHistories(_ context.Context, _ cli.Where, q audit.Query, orderIDs ...st
 		}
 	}}, nil
 }
+
+// fakeMoves lets the sagas move after the first look of whoever follows them.
+func fakeMoves() func(context.Context, cli.Where, audit.Query, ...string) (*cli.Histories, error) {
+	followed := false
+	return func(ctx context.Context, w cli.Where, q audit.Query, orderIDs ...string) (*cli.Histories, error) {
+		if !q.Moved.IsZero() && !followed {
+			followed = true
+			return &cli.Histories{All: func(func(replay.History, error) bool) {}, Close: func() error { return nil }}, nil
+		}
+		return fakeHistories(ctx, w, q, orderIDs...)
+	}
+}
+
+func fakeNewest(context.Context, cli.Where) (time.Time, error) { return today, nil }
 
 // charged is a history in which the customer was told another amount than would be told now.
 func charged(h replay.History) replay.History {

@@ -19,8 +19,8 @@ import (
 	"millrace/sagas/replay"
 )
 
-// overlap is how far every look reaches back behind the one before it: an entry may be committed a
-// while after the time that is written on it.
+// overlap is how far every look reaches back behind the newest move that the one before it knew of: an entry may
+// be committed a while after the time that is written on it, and the clocks of two orchestrators differ.
 const overlap = time.Minute
 
 func (p *program) sagaShadow() *cobra.Command {
@@ -29,7 +29,9 @@ func (p *program) sagaShadow() *cobra.Command {
 		Short: "Follow the live journal, and say where this build would decide otherwise",
 		Long: `Replay every saga that moves while the command runs, each time that it has moved, with this build beside
 the one that is deployed, each by the version of the definition that it has. Nothing is written or sent. It ends after --for, on Ctrl-C, or with
---stop-at-first at the first divergence, and exits 2 when there was one.
+--stop-at-first at the first divergence, and exits 2 when there was one, and 3 when no saga moved, which says
+nothing about the build. What has moved is told by the times that the orchestrators write, not by the clock of
+this machine; theirs may differ by a minute from each other.
 
 --metrics ADDR serves saga_divergence_total{class} and saga_shadow_replayed_total for
 Prometheus at /metrics.`,
@@ -57,7 +59,7 @@ Prometheus at /metrics.`,
 		if err != nil {
 			return err
 		}
-		if p.Histories == nil {
+		if p.Histories == nil || p.Newest == nil {
 			return missing(c)
 		}
 		s := &shadow{program: p, where: where(), query: q, options: o, stop: *stop, seen: map[string]int{}, diverged: map[string]int{}}
@@ -88,7 +90,8 @@ type shadow struct {
 	sum replay.Summary // a saga counts each time that it has moved, and diverges once
 }
 
-// follow looks again and again. The first look takes what moves from now on.
+// follow looks again and again, at what moves after its first look. Where to begin is read from the database: no
+// clock of this machine is part of it.
 func (s *shadow) follow(ctx context.Context, lasts, every time.Duration) error {
 	began := s.Now()
 	var over <-chan time.Time
@@ -99,35 +102,68 @@ func (s *shadow) follow(ctx context.Context, lasts, every time.Duration) error {
 	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-	for since := began; ; {
-		next := s.Now()
-		err := s.look(ctx, since)
+	var since time.Time
+	last := false
+	for look := s.remember; ; look = s.look {
+		next, err := s.before(ctx)
+		if since.IsZero() {
+			since = next
+		}
+		if err == nil {
+			err = look(ctx, since)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return s.end(began)
 		case err != nil:
 			return fmt.Errorf("saga shadow: %w", err)
-		case s.stop && len(s.diverged) > 0:
+		case last, s.stop && len(s.diverged) > 0:
 			return s.end(began)
 		}
-		if since = next.Add(-overlap); since.Before(began) {
-			since = began
-		}
+		since = next
 		select {
 		case <-ctx.Done():
 			return s.end(began)
-		case <-over:
-			return s.end(began)
+		case <-over: // with a look at what has moved since the one before
+			last = true
 		case <-ticker.C:
 		}
 	}
 }
 
-// look replays what has moved since then and has not been replayed as far as it is now.
-func (s *shadow) look(ctx context.Context, since time.Time) error {
+// before gives the time from which on everything is chosen that moves from now on; none while there is no saga.
+func (s *shadow) before(ctx context.Context) (time.Time, error) {
+	newest, err := s.Newest(ctx, s.where)
+	if err != nil || newest.IsZero() {
+		return time.Time{}, err
+	}
+	return newest.Add(-overlap), nil
+}
+
+// remember takes what had moved already for seen.
+func (s *shadow) remember(ctx context.Context, since time.Time) error {
+	h, err := s.moved(ctx, since)
+	if err != nil {
+		return err
+	}
+	for one, broken := range h.All {
+		if broken != nil {
+			return errors.Join(broken, h.Close())
+		}
+		s.seen[one.Saga.OrderID] = one.Saga.Entries
+	}
+	return h.Close()
+}
+
+func (s *shadow) moved(ctx context.Context, since time.Time) (*Histories, error) {
 	q := s.query
 	q.Moved = since
-	h, err := s.Histories(ctx, s.where, q)
+	return s.Histories(ctx, s.where, q)
+}
+
+// look replays what has moved since then and has not been replayed as far as it is now.
+func (s *shadow) look(ctx context.Context, since time.Time) error {
+	h, err := s.moved(ctx, since)
 	if err != nil {
 		return err
 	}
@@ -179,7 +215,7 @@ func (s *shadow) end(began time.Time) error {
 		fmt.Fprintf(s.Stderr, "followed for %s\n", s.Now().Sub(began).Round(time.Second))
 	}
 	if s.sum.Sagas == 0 {
-		return nil // nothing moved, and that is no damage
+		return WithCode(Damaged, errors.New("saga shadow: no saga moved, so nothing was compared and nothing is known of this build: follow for longer, while orders come"))
 	}
 	return verdictOf(s.sum)
 }

@@ -73,7 +73,49 @@ func openRunbook(t *testing.T, s *stack, symptom string) *runbook {
 	for _, b := range consoleBlock.FindAllStringSubmatch(section, -1) {
 		r.blocks = append(r.blocks, b[1])
 	}
+	t.Cleanup(func() {
+		if !t.Failed() && !t.Skipped() && len(r.blocks) > 0 {
+			t.Errorf("of %q %d conversations were not played:\n%s", symptom, len(r.blocks), strings.Join(r.blocks, "\n"))
+		}
+	})
 	return r
+}
+
+// playedElsewhere are the parts of the page whose one conversation another test plays, and which.
+var playedElsewhere = map[string]string{"Read models": "../readmodels_test.go"}
+
+// Every conversation of the page stands under a symptom that is opened here, whose conversations are then all
+// played, or in a part that another test plays.
+func TestNoConversationOfTheRunbookIsLeftUnplayed(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("runbook_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := map[string]bool{}
+	for _, call := range regexp.MustCompile(`openRunbook\(t, s, "([^"]+)"\)`).FindAllStringSubmatch(string(source), -1) {
+		opened[call[1]] = true
+	}
+	blocks := 0
+	for _, section := range regexp.MustCompile(`(?m)^##+ `).Split(string(page), -1) {
+		heading, text, _ := strings.Cut(section, "\n")
+		n := len(consoleBlock.FindAllString(text, -1))
+		blocks += n
+		if n == 0 || opened[heading] {
+			continue
+		}
+		by, err := os.ReadFile(playedElsewhere[heading])
+		if err != nil || n != 1 || !strings.Contains(string(by), "operations.md") || !strings.Contains(string(by), heading) {
+			t.Errorf("nobody plays the %d conversations of %q", n, heading)
+		}
+	}
+	if all := strings.Count(string(page), "```console\n"); blocks != all || all < 10 {
+		t.Errorf("of %d conversations %d are under a heading", all, blocks)
+	}
 }
 
 // play runs the next conversation of the symptom, and compares what is said.
