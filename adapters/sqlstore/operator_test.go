@@ -171,7 +171,7 @@ func TestARedriveSendsWhatTheStepWaitsForUnderItsOwnID(t *testing.T) {
 	eachFloor(t, func(t *testing.T, f *floor) {
 		f.hear(t, f.orderID, created(f.orderID))
 		p := f.plan(t, saga.Redrive)
-		if len(p.Items) != 1 || len(p.Items[0].Sends) != 1 || p.Items[0].Sends[0].Effect != operator.Deduplicated || p.NewEffects() {
+		if len(p.Items) != 1 || len(p.Items[0].Sends) != 1 || p.Items[0].Sends[0].Effect != operator.Late || len(p.Totals.Captures) != 1 || !p.NewEffects() {
 			t.Fatalf("the plan is %+v", p)
 		}
 		f.paused = func() { f.hear(t, f.orderID, &messages.PaymentSucceeded{OrderID: f.orderID}) }

@@ -70,7 +70,8 @@ func allowed(p Plan, r Request) error {
 	case r.Confirm != p.SHA256:
 		return plan.ErrUnconfirmed
 	case p.NewEffects() && !r.NewEffects:
-		return ErrNewEffects.Because(fmt.Errorf("%d messages with new ids, %d mails, %s to be given back", p.Totals.New, p.Totals.Mails, money(p.Totals.Money)))
+		return ErrNewEffects.Because(fmt.Errorf("%d messages with new ids, %d mails, %s to be charged, %s to be given back",
+			p.Totals.New, p.Totals.Mails, money(p.Totals.Captures), money(p.Totals.Money)))
 	}
 	return nil
 }

@@ -314,6 +314,9 @@ func TestNothingIsDoneByAPlanThatIsAlteredUnconfirmedOrMoreThanARepetition(t *te
 		if p.Totals.Orders != 3 || p.Totals.New != 3 || p.Totals.Mails != 3 || p.Totals.Money["LKR"] != 300 {
 			t.Errorf("the totals are %+v", p.Totals)
 		}
+		if words := p.String(); words != "compensate 3 sagas: 0 messages again, 3 new, 3 mails, nothing charged, 300 LKR given back" {
+			t.Errorf("its line is %s", words)
+		}
 		refused := func(p operator.Plan, r operator.Request, want error) {
 			t.Helper()
 			if _, err := y.desk().Apply(t.Context(), p, r, nil); !errors.Is(err, want) {
@@ -461,7 +464,7 @@ func TestAPlanIsReadAsItWasWrittenOrNotAtAll(t *testing.T) {
 		}
 		for from, to := range map[string]string{
 			`"redrive"`: `"resume"`, `"version": 2`: `"version": 3`, `"awaiting_inventory"`: `"sleeping"`, `"kind"`: `"more": 1, "kind"`,
-			`"deduplicated"`: `"new"`, operator.PlanKind: "millrace dlq plan 1",
+			`"late"`: `"new"`, operator.PlanKind: "millrace dlq plan 1",
 		} {
 			altered := strings.Replace(string(text), from, to, 1)
 			if _, err := operator.ReadPlan([]byte(altered)); altered == string(text) || !errors.Is(err, plan.ErrAltered) {
