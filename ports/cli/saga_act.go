@@ -171,7 +171,8 @@ is reported as soon as it is known what came of its act:
                 fires a time-out, the step was entered anew; where it migrates, the other version decides
   FAILED_AGAIN  a dead letter of the order has come since, or a time-out has undone an order that was redriven
   SKIPPED       nothing was done: the saga, or what the participant's books say, has changed since the plan;
-                another apply has it in hand; the act failed on it; or the canary or the errors stopped it
+                another apply has it in hand; the act failed on it; or the canary or the errors stopped it.
+                Or nothing came of it: a cancel overtook the answer that a redrive was to bring
   TIMED_OUT     it was done, and was not heard of within --timeout
 
 Apply the same plan again to go on, after a crash too: what was done is in the audit and is waited for, and
