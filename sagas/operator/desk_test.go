@@ -323,6 +323,14 @@ func TestTheRateAndTheShareOfErrorsAreKept(t *testing.T) {
 	})
 }
 
+func TestARateSlowerThanTheTimeOutIsKept(t *testing.T) {
+	t.Parallel()
+	each(t, 3, func(t *testing.T, y *yard) {
+		y.sagas["ord_1"].ill = "deaf"
+		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{PerSecond: 0.02}), "2 verified, 0 failed again, 0 skipped, 1 timed out")
+	})
+}
+
 func TestAnotherRunOfTheSamePlanDoublesNothing(t *testing.T) {
 	t.Parallel()
 	each(t, 10, func(t *testing.T, y *yard) {
