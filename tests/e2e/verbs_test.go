@@ -17,7 +17,7 @@ type sagaPlan struct {
 	SHA256 string
 	Totals struct {
 		Orders, Deduplicated, New, Mails int
-		Money                            map[string]int64
+		Captures, Money                  map[string]int64
 	}
 	Items []struct {
 		OrderID, State, To, Found string
@@ -57,6 +57,7 @@ func (s *stack) refusesAct(t *testing.T, why, action, orderID string, flags ...s
 type expected struct {
 	sends     string // names of the messages of the plan, each with its effect
 	mails     int
+	charges   int64
 	givesBack int64
 	found     string
 	sets      string // time-outs, by name and length
@@ -91,13 +92,14 @@ func (s *stack) operates(t *testing.T, action, orderID string, want expected, fl
 		sends = append(sends, m.Type+" "+m.Effect)
 	}
 	slices.Sort(sends)
-	if got := strings.Join(sends, ", "); got != want.sends || p.Items[0].Found != want.found || strings.Join(sets, ", ") != want.sets || p.Totals.Mails != want.mails || p.Totals.Money["LKR"] != want.givesBack {
+	if got := strings.Join(sends, ", "); got != want.sends || p.Items[0].Found != want.found || strings.Join(sets, ", ") != want.sets || p.Totals.Mails != want.mails ||
+		p.Totals.Captures["LKR"] != want.charges || p.Totals.Money["LKR"] != want.givesBack {
 		t.Errorf("%s: the plan sends %q, sets %q, found %q, and comes to %+v, want %+v", action, got, sets, p.Items[0].Found, p.Totals, want)
 	}
 
 	const reason = "nobody will answer"
 	apply := []string{"apply", p.file, "--confirm", p.SHA256, "--reason", reason, "--actor", "maya", "--timeout", "2m"}
-	if p.Totals.New > 0 || want.mails > 0 || want.givesBack > 0 {
+	if p.Totals.New > 0 || want.mails > 0 || want.charges > 0 || want.givesBack > 0 {
 		before := s.show(t, orderID)
 		s.saga(t, 5, apply...)
 		if after := s.show(t, orderID); after.Version != before.Version {
