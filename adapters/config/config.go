@@ -49,6 +49,7 @@ type Config struct {
 	JWT      JWT    `envPrefix:"JWT_"`
 
 	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" is:"url"`
+	TraceURL     string `env:"TRACE_URL" is:"url"` // where people look at a trace; read by the command line alone
 
 	settings []Setting
 }

@@ -97,6 +97,7 @@ func TestAMalformedValueStopsTheStartAndIsNamedWithWhatIsAllowed(t *testing.T) {
 		"PSP_URL=psp:8086":                     "or inprocess",
 		"PSP_URL=ftp://psp":                    "a URL",
 		"OTEL_EXPORTER_OTLP_ENDPOINT=tempo":    "a URL",
+		"TRACE_URL=jaeger:16686":               "a URL",
 		"FROM_EMAIL=orders":                    "an e-mail address",
 		"INBOX_RETENTION=two weeks":            "a duration",
 		"ORDER_SERVICE_URL=order-service:8081": "a URL",

@@ -171,7 +171,7 @@ func TestARedriveSendsWhatTheStepWaitsForUnderItsOwnID(t *testing.T) {
 	eachFloor(t, func(t *testing.T, f *floor) {
 		f.hear(t, f.orderID, created(f.orderID))
 		p := f.plan(t, saga.Redrive)
-		if len(p.Items) != 1 || len(p.Items[0].Sends) != 1 || p.Items[0].Sends[0].Effect != operator.Deduplicated || p.NewEffects() {
+		if len(p.Items) != 1 || len(p.Items[0].Sends) != 1 || p.Items[0].Sends[0].Effect != operator.Late || len(p.Totals.Captures) != 1 || !p.NewEffects() {
 			t.Fatalf("the plan is %+v", p)
 		}
 		f.paused = func() { f.hear(t, f.orderID, &messages.PaymentSucceeded{OrderID: f.orderID}) }
@@ -578,4 +578,32 @@ func TestWhatIsDoneAboutDeadLettersIsInTheAudit(t *testing.T) {
 			t.Errorf("%+v, %v", none, err)
 		}
 	})
+}
+
+// A newer build is rolled out beside the operator's. It migrates a saga; or it has one from its beginning, and the
+// plan is of that build.
+func TestASagaOfANewerBuildKeepsNoOtherFromItsAct(t *testing.T) {
+	t.Parallel()
+	for version, why := range map[string]string{
+		"version + 1": "SKIPPED it has changed since the plan was made: its version is 2 and was 1",
+		"version":     "SKIPPED UNREADABLE: this build has no code for version 99 of its definition",
+	} {
+		eachFloor(t, func(t *testing.T, f *floor) {
+			all := []string{f.orderID, f.place(t)}
+			for _, id := range all {
+				f.hear(t, id, created(id))
+			}
+			p := f.plan(t, saga.Resume, all...)
+			if len(p.Items) != 2 {
+				t.Fatalf("the plan is %+v", p)
+			}
+			query := f.db.Rebind("UPDATE sagas SET definition = 99, version = " + version + `, state = '{"step":"pondering"}' WHERE order_id = ?`)
+			if _, err := f.db.ExecContext(t.Context(), query, p.Items[0].OrderID); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := f.apply(t, p), why+"; VERIFIED it is awaiting_payment"; got != want {
+				t.Errorf("it was %s, want %s", got, want)
+			}
+		})
+	}
 }

@@ -17,7 +17,7 @@ func TestAPlanIsToldWhoHasHandledWhatItSendsAgain(t *testing.T) {
 			{messages.PaymentService, consumer}, {messages.Orchestrator, "orchestrator.order.events"},
 		}})
 		f.hear(t, f.orderID, created(f.orderID))
-		said := func() (inboxes []string, handled int) {
+		said := func() (inboxes []string, handled int, charges bool) {
 			p := f.plan(t, saga.Redrive)
 			if len(p.Items) != 1 || len(p.Items[0].Sends) != 1 || p.Items[0].Sends[0].Type != "OrderCreated" {
 				t.Fatalf("the plan is %+v", p)
@@ -25,7 +25,7 @@ func TestAPlanIsToldWhoHasHandledWhatItSendsAgain(t *testing.T) {
 			for _, r := range p.Items[0].Sends[0].Receivers {
 				inboxes = append(inboxes, r.Service+" "+r.Inbox)
 			}
-			return inboxes, p.Totals.Handled
+			return inboxes, p.Totals.Handled, p.NewEffects()
 		}
 		id := f.plan(t, saga.Redrive).Items[0].Sends[0].ID
 		for _, c := range []struct{ payment, ordering string }{{"", ""}, {"done", ""}, {"dead", "done"}, {"parked", "done"}, {"done", "done"}} {
@@ -37,8 +37,8 @@ func TestAPlanIsToldWhoHasHandledWhatItSendsAgain(t *testing.T) {
 			if c.payment == "done" && c.ordering == "done" {
 				all = 1
 			}
-			if got, handled := said(); !slices.Equal(got, want) || handled != all {
-				t.Errorf("it says %q, and %d handled by all; want %q", got, handled, want)
+			if got, handled, charges := said(); !slices.Equal(got, want) || handled != all || charges != (c.payment == "") {
+				t.Errorf("it says %q, %d handled by all, and that a card is charged: %t; want %q", got, handled, charges, want)
 			}
 		}
 	})

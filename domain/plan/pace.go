@@ -103,7 +103,7 @@ func (g *Gait) Begun(earlier bool) {
 }
 
 // Ended counts what became of an item that was begun. One that was taken away from it (Skipped) is
-// neither done nor failed.
+// neither done nor failed, and another takes its place, among the canary too.
 func (g *Gait) Ended(outcome string) {
 	g.open--
 	switch outcome {
@@ -112,5 +112,7 @@ func (g *Gait) Ended(outcome string) {
 	case FailedAgain, TimedOut:
 		g.ended++
 		g.failed++
+	case Skipped:
+		g.begun--
 	}
 }

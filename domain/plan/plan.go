@@ -18,7 +18,7 @@ import (
 const (
 	Verified    = "VERIFIED"     // it took effect
 	FailedAgain = "FAILED_AGAIN" // it was done, and what it was to mend has failed again
-	Skipped     = "SKIPPED"      // nothing was done: it has changed since the plan, or something is in the way
+	Skipped     = "SKIPPED"      // nothing was done, or nothing came of it: it has changed since the plan, or something was in the way
 	TimedOut    = "TIMED_OUT"    // it was done, and its outcome was not known in time; apply the plan again to hear it
 )
 

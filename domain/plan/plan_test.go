@@ -41,6 +41,21 @@ func TestTheCanaryIsAwaitedBeforeTheRest(t *testing.T) {
 	}
 }
 
+func TestAnotherItemTakesThePlaceOfACanaryThatWasTakenAway(t *testing.T) {
+	t.Parallel()
+	g, _ := run(plan.Pace{Canary: 2})
+	begin(g)
+	g.Ended(plan.Skipped)
+	if n := begin(g); n != 1 {
+		t.Fatalf("%d took the place of the one", n)
+	}
+	g.Ended(plan.Verified)
+	g.Ended(plan.Verified)
+	if n := begin(g); n != 10 {
+		t.Errorf("%d were begun behind a canary that went well", n)
+	}
+}
+
 func TestACanaryThatDoesNotGoWellIsTheEnd(t *testing.T) {
 	t.Parallel()
 	for _, outcome := range []string{plan.FailedAgain, plan.TimedOut} {

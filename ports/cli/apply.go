@@ -53,6 +53,21 @@ func (a *applyFlags) read(c *cobra.Command) (by plan.Act, pace plan.Pace, err er
 	return plan.Act{Actor: a.actor, Reason: a.reason}, plan.Pace{Canary: a.canary, PerSecond: rate, StopAt: share}, nil
 }
 
+// inTime refuses a rate at which a run would give up before the next item's turn, for a verb whose time-out runs for
+// the whole run from the last item that was begun: all but the first would end as not begun.
+func (a *applyFlags) inTime(c *cobra.Command, pace plan.Pace, items int) error {
+	if items < 2 || pace.PerSecond == 0 {
+		return nil
+	}
+	const most = float64(24 * 365 * time.Hour) // more than that is said as that
+	apart := time.Duration(min(float64(time.Second)/pace.PerSecond, most))
+	if apart < a.timeout {
+		return nil
+	}
+	return fmt.Errorf("%s: nothing was done: at --rate %s the next is begun after %s, and --timeout is %s: give a longer one, such as %s",
+		strings.TrimPrefix(c.CommandPath(), "millrace "), a.rate, apart.Round(time.Millisecond), a.timeout, (apart + a.timeout).Round(time.Millisecond))
+}
+
 // readPlan reads a plan of a file, or of stdin where the name is -. One that was altered is refused.
 func readPlan[P any](c *cobra.Command, name string, read func([]byte) (P, error)) (P, error) {
 	verb := strings.TrimPrefix(c.CommandPath(), "millrace ")

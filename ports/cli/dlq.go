@@ -316,6 +316,9 @@ was sent again three times already and there is no --force.`,
 		if err != nil {
 			return err
 		}
+		if err := flags.inTime(c, pace, len(letters.Items)); err != nil {
+			return err
+		}
 		r := deadletters.Request{Confirm: flags.confirm, By: by, Force: *force, NewEffects: *fresh, Timeout: flags.timeout, Pace: pace}
 		return p.withLetters(c, where(), true, func(d DeadLetters) error {
 			sum, err := d.Apply(c.Context(), letters, r, p.tellResult)

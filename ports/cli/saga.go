@@ -120,7 +120,8 @@ func (p *program) sagaShow() *cobra.Command {
 		Short: "Show the journal of an order's saga",
 		Long: `Show every message that reached the saga and who sent it, what it changed, decided and sent, and which
 entry answered that; the attempts that failed, the timers that are due, and what is left: which messages
-would lead on from here, and where to. The trace's id and the dead letters of the order stand above.
+would lead on from here, and where to. The traces and the dead letters of the order stand above, a trace with its link where TRACE_URL says
+where traces are looked at.
 The journal's chain of hashes is computed again; when it does not fit, the exit code is 3. Entries
 that were archived are in the file that is named; "millrace saga replay" reads it. --json has the
 messages and states in full.`,
@@ -146,7 +147,7 @@ messages and states in full.`,
 			if p.json {
 				err = writeJSON(p.Stdout, storyOf(h))
 			} else {
-				p.printStory(storyOf(h))
+				err = p.printStory(storyOf(h))
 			}
 			if err == nil && !h.Chain.OK {
 				return WithCode(Damaged, fmt.Errorf("saga show %s: the journal was changed or is incomplete from entry %d on (%s): compare it with a backup", args[0], h.Chain.BrokenAt, h.Chain.Why))
@@ -157,7 +158,11 @@ messages and states in full.`,
 	return c
 }
 
-func (p *program) printStory(h story) {
+func (p *program) printStory(h story) error {
+	viewer, err := p.traceViewer()
+	if err != nil {
+		return fmt.Errorf("saga show: %w", err)
+	}
 	s := h.Saga
 	chain := word("ok, %d entries", h.Chain.Entries).in(green)
 	if !h.Chain.OK {
@@ -174,7 +179,7 @@ func (p *program) printStory(h story) {
 		rows = append(rows, []cell{word("archived").in(faint), word("%d entries", h.Archived.Entries), word("%s", h.Archived.File)})
 	}
 	for _, id := range h.Traces {
-		rows = append(rows, []cell{word("trace").in(faint), word("%s", id)})
+		rows = append(rows, []cell{word("trace").in(faint), word("%s", id), word("%s", traceLink(viewer, id))})
 	}
 	for _, t := range h.Timers {
 		rows = append(rows, []cell{word("timer").in(faint), word("%s", t.Name), word("due %s", moment(t.Due))})
@@ -188,7 +193,7 @@ func (p *program) printStory(h story) {
 	}
 	p.table(p.Stdout, []string{"SEQ", "AT", "MESSAGE", "OF", "OUTCOME", "STATE", "SENT (ANSWERED BY)", "TIMERS", "CHANGED", ""}, lines)
 	if len(h.Left) == 0 {
-		return
+		return nil
 	}
 	fmt.Fprintln(p.Stdout)
 	left := make([][]cell, len(h.Left))
@@ -196,6 +201,7 @@ func (p *program) printStory(h story) {
 		left[i] = w.words()
 	}
 	p.table(p.Stdout, nil, left)
+	return nil
 }
 
 func (p *program) printWaiting(h story) {

@@ -44,12 +44,13 @@ func (p *program) sagaPlan() *cobra.Command {
 		Short: "Write a plan of what is to be done to sagas; it does nothing itself",
 		Long: `Write to stdout, as JSON, what "saga apply" is to do to the open sagas that a query chooses. Planning
 changes nothing. Each saga is pinned at the version in which it was chosen, with all that the act does: the
-messages that are sent again under the id that they have, which whoever has handled them drops; the messages
-with new ids; the time-out that is set; the mail, and the money that may be given back. The plan has a
+messages that are sent again under the id that they have, "deduplicated" where all who receive them have
+them in their inbox, and "late" where they never came to somebody and take effect now; the messages with new
+ids; the time-out that is set; the mail, and the money that may be charged or given back. The plan has a
 sha256, which is its confirmation. The actions, and the states in which a saga can take them:
 
   redrive     all open     send again what set the step off, and its answer if one was given, as long as
-                           an outbox still has them; nothing is new
+                           an outbox still has them; no id is new
   resume      awaiting_*   wait for the answer for a whole time-out more
   migrate     all open     let another version of the definition decide from here on; --to says which
   fire-timer  awaiting_*   let the time-out run out now: the order is undone and ends FAILED, unless its
@@ -62,7 +63,8 @@ sha256, which is its confirmation. The actions, and the states in which a saga c
               awaiting_*
 
 retry-step and compensate have new effects, fire-timer and skip-step where they undo or end the order or ask
-for a refund; "saga apply" wants --new-effects for those. The time-outs are PAYMENT_TIMEOUT and
+for a refund, redrive where payment never had the message and charges or gives back because of it now; "saga
+apply" wants --new-effects for those. The time-outs are PAYMENT_TIMEOUT and
 INVENTORY_TIMEOUT of the environment in which the plan is made: give it that of the services.
 
 The query is that of "saga list": words of key=value that must all hold, with the keys
@@ -169,7 +171,8 @@ is reported as soon as it is known what came of its act:
                 fires a time-out, the step was entered anew; where it migrates, the other version decides
   FAILED_AGAIN  a dead letter of the order has come since, or a time-out has undone an order that was redriven
   SKIPPED       nothing was done: the saga, or what the participant's books say, has changed since the plan;
-                another apply has it in hand; the act failed on it; or the canary or the errors stopped it
+                another apply has it in hand; the act failed on it; or the canary or the errors stopped it.
+                Or nothing came of it: a cancel overtook the answer that a redrive was to bring
   TIMED_OUT     it was done, and was not heard of within --timeout
 
 Apply the same plan again to go on, after a crash too: what was done is in the audit and is waited for, and
@@ -182,7 +185,7 @@ not confirmed, or when it has new effects (messages with new ids, money, mails) 
 		Args:    exactly("PLAN"),
 	}
 	where, flags := p.whereFlag(c), applyFlagsOf(c)
-	fresh := c.Flags().Bool("new-effects", false, "allow what the plan has of messages with new ids, money that is given back, and mails")
+	fresh := c.Flags().Bool("new-effects", false, "allow what the plan has of messages with new ids, money that is charged or given back, and mails")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		made, err := readPlan(c, args[0], operator.ReadPlan)
 		if err != nil {

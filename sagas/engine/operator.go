@@ -16,6 +16,10 @@ import (
 // ErrMoved: the saga, or the book that a step is to be skipped on, is not as it was when the act was planned.
 var ErrMoved = fault.New(fault.Conflict, "saga_moved", "it has changed since the plan was made")
 
+// ErrNoDefinition: this build has no code for the saga's definition version. A message waits for a build that has it
+// (ErrDefinition); an act does not, for other sagas of its plan wait behind it.
+var ErrNoDefinition = fault.New(fault.Conflict, "act_without_definition", "it is UNREADABLE: this build has no code for its definition")
+
 // ErrUnderWay: somebody else has acted on the saga, and does not know yet what came of it.
 var ErrUnderWay = fault.New(fault.Conflict, "act_under_way", "another apply has the saga in hand")
 
@@ -102,7 +106,7 @@ func NewOperator(work OperatorWork, build string, now func() time.Time) *Operato
 
 // Operate takes an act to its saga: decision, state, timeline, timers, journal, outgoing messages and the
 // line of the audit, or nothing of it. It fails with ErrMoved when the saga, or what a step is skipped on, is not as planned, with
-// saga.ErrRefused, with ErrUnderWay, with ErrUnstated, and with ErrNoOrder.
+// saga.ErrRefused, with ErrNoDefinition, with ErrUnderWay, with ErrUnstated, and with ErrNoOrder. None of these is an outage.
 func (o *Operator) Operate(ctx context.Context, order Order) error {
 	told := order.Message()
 	cause := messages.Cause{
@@ -112,7 +116,7 @@ func (o *Operator) Operate(ctx context.Context, order Order) error {
 	carry := New(nil, order.Timeouts, nil, o.build, o.now)
 	now := o.now().UTC().Truncate(time.Microsecond)
 	err := o.work.Operate(messages.WithCause(ctx, cause), func(tx OperatorTx) error {
-		i, by, err := load(ctx, tx, order.OrderID)
+		i, err := find(ctx, tx, order.OrderID)
 		if err != nil {
 			return err
 		}
@@ -121,6 +125,10 @@ func (o *Operator) Operate(ctx context.Context, order Order) error {
 		}
 		if order.Act == saga.ToVersion && i.Definition != order.From {
 			return ErrMoved.Because(fmt.Errorf("its definition is %d and was %d", i.Definition, order.From))
+		}
+		by, has := saga.Of(i.Definition) // asked behind the version: one that a newer build has moved has moved
+		if !has {
+			return ErrNoDefinition.Because(fmt.Errorf("UNREADABLE: this build has no code for version %d of its definition", i.Definition))
 		}
 		if i.EnteredAt.IsZero() {
 			i.EnteredAt = i.PlacedAt

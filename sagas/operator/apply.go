@@ -70,7 +70,8 @@ func allowed(p Plan, r Request) error {
 	case r.Confirm != p.SHA256:
 		return plan.ErrUnconfirmed
 	case p.NewEffects() && !r.NewEffects:
-		return ErrNewEffects.Because(fmt.Errorf("%d messages with new ids, %d mails, %s to be given back", p.Totals.New, p.Totals.Mails, money(p.Totals.Money)))
+		return ErrNewEffects.Because(fmt.Errorf("%d messages with new ids, %d mails, %s to be charged, %s to be given back",
+			p.Totals.New, p.Totals.Mails, money(p.Totals.Captures), money(p.Totals.Money)))
 	}
 	return nil
 }
@@ -230,7 +231,8 @@ func (a *application) see(ctx context.Context) error {
 // outcome says what became of an act; "" while it is not known. An act has taken effect when the saga
 // has left the step that it stood in; one that undoes an order, when the order has ended; a migration,
 // when it was written; a time-out that was set anew or fired, when the step was entered anew. A saga that
-// only waits once more has not left its step, and one that a time-out has undone meanwhile got no answer.
+// only waits once more has not left its step, and one that a time-out or a cancel has undone meanwhile got no
+// answer. The time-out is a failure of what the act was to mend; the cancel took the saga away from it.
 func (i *doing) outcome(act saga.Act, p Progress) (outcome, detail string) {
 	left := p.State.Step != i.State
 	switch {
@@ -242,6 +244,8 @@ func (i *doing) outcome(act saga.Act, p Progress) (outcome, detail string) {
 		left = left || p.State.Entry != i.Entry
 	case act == saga.Redrive && !undoing(i.State) && timedOut(p.State):
 		return plan.FailedAgain, fmt.Sprintf("it was undone meanwhile for %s: it is %s", p.State.Reason, p.State.Step)
+	case act == saga.Redrive && i.cancelled(p.State):
+		return plan.Skipped, "a cancel came first: it is " + p.State.Step.String()
 	}
 	if left {
 		return plan.Verified, "it is " + p.State.Step.String()
@@ -252,6 +256,16 @@ func (i *doing) outcome(act saga.Act, p Progress) (outcome, detail string) {
 		}
 	}
 	return "", ""
+}
+
+// cancelled says whether the customer's cancel has ended the wait for an answer. Where the payment's came before it,
+// the wait for inventory was entered in between, and the undo is one entry further.
+func (i *doing) cancelled(s saga.State) bool {
+	if s.Reason != messages.ReasonCancelledByUser {
+		return false
+	}
+	undo := map[saga.Step]int{saga.UndoingInventory: 1, saga.UndoingPayment: 2, saga.Cancelled: 3}[s.Step]
+	return i.State == saga.AwaitingInventory || i.State == saga.AwaitingPayment && s.Entry-i.Entry <= undo
 }
 
 // timedOut says whether a saga undoes its order, or has, because nobody answered in time.

@@ -37,7 +37,7 @@ type standing struct {
 	operator.Standing
 
 	acted time.Time
-	ill   string // "dead" for a dead letter, "deaf" for nothing at all, "late" and "undone" for a time-out, "lost"
+	ill   string // "dead" for a dead letter, "deaf" for nothing at all, "late" and "undone" for a time-out, "cancelled", "lost"
 }
 
 func newYard(n int) *yard {
@@ -125,6 +125,8 @@ func (y *yard) goOn() {
 			s.State.Entry, s.State.Waited = 3, 1
 		case s.ill == "undone":
 			s.State.Step, s.State.Entry, s.State.Reason = saga.UndoingInventory, 3, messages.ReasonInventoryTimeout
+		case s.ill == "cancelled":
+			s.State.Step, s.State.Entry, s.State.Reason = saga.UndoingInventory, 3, messages.ReasonCancelledByUser
 		}
 	}
 }
@@ -218,6 +220,57 @@ func TestARedrivenSagaThatItsTimeOutUndoesHasFailedAgain(t *testing.T) {
 	})
 }
 
+// Nobody has answered, and that says nothing about what was mended: the canary is another one.
+func TestARedrivenSagaThatACancelOvertakesIsNotVerified(t *testing.T) {
+	t.Parallel()
+	each(t, 4, func(t *testing.T, y *yard) {
+		y.sagas["ord_0"].ill = "cancelled"
+		p := y.plan(t, saga.Redrive)
+		r := request(p)
+		r.Pace = plan.Pace{Canary: 1}
+		sum, err := y.desk().Apply(t.Context(), p, r, func(plan.Result) {})
+		if err != nil || sum.Verified != 3 || sum.Skipped != 1 {
+			t.Fatalf("the sum is %+v, %v", sum, err)
+		}
+		if first := sum.Items[0]; first.OrderID != "ord_0" || first.Detail != "a cancel came first: it is undoing_inventory" {
+			t.Errorf("it was told of as %+v", first)
+		}
+		if y.notes[0] != "ord_0 "+plan.Skipped {
+			t.Errorf("noted was %v", y.notes)
+		}
+	})
+}
+
+// The desk looks now and then, and may see the cancel and the answer before it at once.
+func TestARedrivenSagaThatWasAnsweredBeforeItsCancelIsVerified(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		at, seen saga.Step
+		entry    int
+		verified int
+	}{
+		{saga.AwaitingPayment, saga.UndoingInventory, 3, 0},
+		{saga.AwaitingPayment, saga.UndoingInventory, 4, 1},
+		{saga.AwaitingPayment, saga.UndoingPayment, 4, 0},
+		{saga.AwaitingPayment, saga.Cancelled, 5, 0},
+		{saga.AwaitingPayment, saga.Cancelled, 6, 1},
+		{saga.AwaitingInventory, saga.Cancelled, 5, 0},
+		{saga.New, saga.Cancelled, 5, 1}, // only the message that was sent again leads on from there
+		{saga.UndoingInventory, saga.Cancelled, 4, 1},
+	} {
+		each(t, 1, func(t *testing.T, y *yard) {
+			s := y.sagas["ord_0"]
+			s.State.Step, s.ill = c.at, "deaf"
+			p := y.plan(t, saga.Redrive)
+			s.State.Step, s.State.Entry, s.State.Reason = c.seen, c.entry, messages.ReasonCancelledByUser
+			sum, err := y.desk().Apply(t.Context(), p, request(p), func(plan.Result) {})
+			if err != nil || sum.Verified != c.verified || sum.Skipped != 1-c.verified {
+				t.Errorf("from %s to %s in entry %d: %+v, %v", c.at, c.seen, c.entry, sum, err)
+			}
+		})
+	}
+}
+
 func TestASagaThatIsNotFoundIsNotVerified(t *testing.T) {
 	t.Parallel()
 	each(t, 2, func(t *testing.T, y *yard) {
@@ -270,6 +323,14 @@ func TestTheRateAndTheShareOfErrorsAreKept(t *testing.T) {
 	})
 }
 
+func TestARateSlowerThanTheTimeOutIsKept(t *testing.T) {
+	t.Parallel()
+	each(t, 3, func(t *testing.T, y *yard) {
+		y.sagas["ord_1"].ill = "deaf"
+		want(t, y.apply(t, y.plan(t, saga.Redrive), plan.Pace{PerSecond: 0.02}), "2 verified, 0 failed again, 0 skipped, 1 timed out")
+	})
+}
+
 func TestAnotherRunOfTheSamePlanDoublesNothing(t *testing.T) {
 	t.Parallel()
 	each(t, 10, func(t *testing.T, y *yard) {
@@ -313,6 +374,9 @@ func TestNothingIsDoneByAPlanThatIsAlteredUnconfirmedOrMoreThanARepetition(t *te
 		p := y.plan(t, saga.Compensate)
 		if p.Totals.Orders != 3 || p.Totals.New != 3 || p.Totals.Mails != 3 || p.Totals.Money["LKR"] != 300 {
 			t.Errorf("the totals are %+v", p.Totals)
+		}
+		if words := p.String(); words != "compensate 3 sagas: 0 messages again, 3 new, 3 mails, nothing charged, 300 LKR given back" {
+			t.Errorf("its line is %s", words)
 		}
 		refused := func(p operator.Plan, r operator.Request, want error) {
 			t.Helper()
@@ -461,7 +525,7 @@ func TestAPlanIsReadAsItWasWrittenOrNotAtAll(t *testing.T) {
 		}
 		for from, to := range map[string]string{
 			`"redrive"`: `"resume"`, `"version": 2`: `"version": 3`, `"awaiting_inventory"`: `"sleeping"`, `"kind"`: `"more": 1, "kind"`,
-			`"deduplicated"`: `"new"`, operator.PlanKind: "millrace dlq plan 1",
+			`"late"`: `"new"`, operator.PlanKind: "millrace dlq plan 1",
 		} {
 			altered := strings.Replace(string(text), from, to, 1)
 			if _, err := operator.ReadPlan([]byte(altered)); altered == string(text) || !errors.Is(err, plan.ErrAltered) {

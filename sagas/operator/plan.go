@@ -18,12 +18,14 @@ import (
 	saga "millrace/sagas/order"
 )
 
-// PlanKind names the format of a plan.
-const PlanKind = "millrace saga plan 1"
+// PlanKind names the format of a plan. One of an earlier format is not read: the first called all that is
+// sent again deduplicated, what has yet to take effect too.
+const PlanKind = "millrace saga plan 2"
 
 // What a message does that an act sends.
 const (
-	Deduplicated = "deduplicated" // it has the id that it always had: whoever has handled it does nothing
+	Deduplicated = "deduplicated" // it has the id that it always had, and is in the inbox of all who receive it: it comes to nothing
+	Late         = "late"         // it has the id that it always had, and has not come to all: it takes effect there now, once
 	NewEffect    = "new"          // it has an id that nobody knows
 )
 
@@ -43,9 +45,11 @@ type Plan struct {
 // Totals sums the items up.
 type Totals struct {
 	Orders       int              `json:"orders"`
-	Deduplicated int              `json:"deduplicated"`      // messages that are sent again
-	Handled      int              `json:"handled,omitempty"` // of those, which all who receive them have handled: they come to nothing
+	Deduplicated int              `json:"deduplicated"`      // messages that are sent again and come to nothing
+	Handled      int              `json:"handled,omitempty"` // of those, which all who receive them have handled: none is a dead letter
+	Late         int              `json:"late"`              // messages that are sent again and take effect where they never came
 	New          int              `json:"new"`               // messages with new ids
+	Captures     map[string]int64 `json:"captures"`          // minor units that may be charged because of it, by currency
 	Money        map[string]int64 `json:"money"`             // minor units that may be given back because of it, by currency
 	Mails        int              `json:"mails"`             // mails of the acts themselves; what goes on because of an answer may mail as it always does
 }
@@ -65,7 +69,8 @@ type Item struct {
 	Timeouts []Timeout `json:"timeouts,omitempty"` // that are set by the act
 	Sends    []Send    `json:"sends"`
 	Mails    int       `json:"mails"`
-	Money    int64     `json:"money"` // that may be given back because of it
+	Capture  int64     `json:"capture"` // that may be charged because of it
+	Money    int64     `json:"money"`   // that may be given back because of it
 }
 
 // Send is a message that an act sends.
@@ -165,7 +170,7 @@ func NewDesk(store Store, acts Acts, waits engine.Timeouts, now func() time.Time
 func (d *Desk) Plan(ctx context.Context, act saga.Act, version int, words string, chosen []Chosen) (Plan, error) {
 	p := Plan{
 		Kind: PlanKind, Action: act, Version: version, Query: words, MadeAt: d.now().UTC().Truncate(time.Second),
-		Totals: Totals{Money: map[string]int64{}}, Items: []Item{}, Refused: []Refusal{},
+		Totals: Totals{Captures: map[string]int64{}, Money: map[string]int64{}}, Items: []Item{}, Refused: []Refusal{},
 	}
 	orderIDs := make([]string, len(chosen))
 	for n, c := range chosen {
@@ -190,10 +195,12 @@ func (d *Desk) Plan(ctx context.Context, act saga.Act, version int, words string
 			continue
 		}
 		p.Items = append(p.Items, item)
-		p.Totals.add(item)
 	}
-	if err := d.receive(ctx, &p); err != nil {
+	if err := d.receive(ctx, p.Items, all); err != nil {
 		return Plan{}, err
+	}
+	for _, item := range p.Items {
+		p.Totals.add(item)
 	}
 	p.SHA256, err = p.sum()
 	return p, err
@@ -255,7 +262,7 @@ func undoing(s saga.Step) bool { return s == saga.UndoingInventory || s == saga.
 func (i Item) order(act saga.Act, version int, by plan.Act) engine.Order {
 	o := engine.Order{ID: i.ActID, Act: act, OrderID: i.OrderID, Version: i.Version, Found: i.Found, From: i.From, To: version, Timeouts: i.timeouts(), By: by}
 	for _, s := range i.Sends {
-		if s.Effect == Deduplicated {
+		if s.again() {
 			o.Again = append(o.Again, s.Again)
 		}
 	}
@@ -265,22 +272,32 @@ func (i Item) order(act saga.Act, version int, by plan.Act) engine.Order {
 func (t *Totals) add(i Item) {
 	t.Orders++
 	t.Mails += i.Mails
+	if i.Capture > 0 {
+		t.Captures[i.Currency] += i.Capture
+	}
 	if i.Money > 0 {
 		t.Money[i.Currency] += i.Money
 	}
 	for _, s := range i.Sends {
-		if s.Effect == NewEffect {
+		switch s.Effect {
+		case NewEffect:
 			t.New++
-		} else {
+		case Late:
+			t.Late++
+		default:
 			t.Deduplicated++
+			if s.handled() {
+				t.Handled++
+			}
 		}
 	}
 }
 
 // NewEffects says whether the plan does what nobody would know for a repetition: messages with new ids,
-// money that is given back, mails.
+// money that is charged or given back, mails. Money moves on a message that is sent again too, where payment has never
+// had it: the act in the outside world is a new one, whatever the message's id.
 func (p Plan) NewEffects() bool {
-	return p.Totals.New > 0 || p.Totals.Mails > 0 || len(p.Totals.Money) > 0
+	return p.Totals.New > 0 || p.Totals.Mails > 0 || len(p.Totals.Captures) > 0 || len(p.Totals.Money) > 0
 }
 
 // sum is the seal of the plan without its seal.
@@ -325,5 +342,10 @@ func ids(items []*doing) []string {
 
 // String is the plan in a line.
 func (p Plan) String() string {
-	return fmt.Sprintf("%s %d sagas: %d messages again, %d new, %d mails%s", p.Action, p.Totals.Orders, p.Totals.Deduplicated, p.Totals.New, p.Totals.Mails, p.timeouts())
+	t, late := p.Totals, ""
+	if t.Late > 0 {
+		late = fmt.Sprintf(" (%d late)", t.Late)
+	}
+	return fmt.Sprintf("%s %d sagas: %d messages again%s, %d new, %d mails, %s charged, %s given back%s",
+		p.Action, t.Orders, t.Deduplicated+t.Late, late, t.New, t.Mails, money(t.Captures), money(t.Money), p.timeouts())
 }

@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 
+	"millrace/app/messages"
 	"millrace/sagas/engine"
 )
 
@@ -26,12 +27,13 @@ type Receipts interface {
 	Receipts(ctx context.Context, again []engine.Again) (map[string][]Receipt, error)
 }
 
-// receive writes down for each message that a plan sends again who has handled it.
-func (d *Desk) receive(ctx context.Context, p *Plan) error {
+// receive writes down for each message that a plan sends again who has handled it, and what it does where it
+// never came.
+func (d *Desk) receive(ctx context.Context, items []Item, standings map[string]Standing) error {
 	var again []engine.Again
-	for _, i := range p.Items {
+	for _, i := range items {
 		for _, s := range i.Sends {
-			if s.Effect == Deduplicated {
+			if s.again() {
 				again = append(again, s.Again)
 			}
 		}
@@ -43,22 +45,51 @@ func (d *Desk) receive(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
-	for _, i := range p.Items {
-		for n := range i.Sends {
-			s := &i.Sends[n]
-			if s.Effect != Deduplicated {
+	for n := range items {
+		i := &items[n]
+		for k := range i.Sends {
+			s := &i.Sends[k]
+			if !s.again() {
 				continue
 			}
-			s.Receivers = receipts[s.ID]
-			if s.handled() {
-				p.Totals.Handled++
+			if s.Receivers = receipts[s.ID]; s.missedBy("") {
+				s.Effect = Late
 			}
+			i.stake(*s, standings[i.OrderID].Books)
 		}
 	}
 	return nil
 }
 
-// handled says whether everybody who receives a message has handled it: sent again it comes to nothing.
+// stake counts the money that a message moves when payment gets it for the first time. Nothing moves where
+// payment's books say that it is at the step, or through with it: its inbox may forget sooner than they.
+func (i *Item) stake(s Send, books engine.Books) {
+	if !s.missedBy(messages.PaymentService) || books != (engine.Books{}) {
+		return
+	}
+	switch s.Type {
+	case messages.OrderCreated{}.Name():
+		i.Capture = i.Total
+	case messages.RefundPayment{}.Name():
+		i.Money = i.Total
+	}
+}
+
+// again says whether the message was sent before.
+func (s Send) again() bool { return s.Effect != NewEffect }
+
+// missedBy says whether a service receives a message that never came to it; "" stands for any service. Where
+// nobody is known to receive it, everybody may.
+func (s Send) missedBy(service string) bool {
+	for _, r := range s.Receivers {
+		if (service == "" || r.Service == service) && r.Inbox == InboxNone {
+			return true
+		}
+	}
+	return len(s.Receivers) == 0
+}
+
+// handled says whether everybody who receives a message has handled it, and it is nowhere a dead letter.
 func (s Send) handled() bool {
 	for _, r := range s.Receivers {
 		if r.Inbox != InboxDone {

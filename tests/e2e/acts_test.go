@@ -132,14 +132,14 @@ func thousandStuck(t *testing.T, s *stack) {
 
 	var plan struct {
 		SHA256 string
-		Totals struct{ Orders, Deduplicated, New, Mails int }
+		Totals struct{ Orders, Deduplicated, Late, New, Mails int }
 		Items  []struct{ OrderID string }
 	}
 	text := s.saga(t, 0, "plan", "redrive", "--query", "state=awaiting_inventory")
 	if err := json.Unmarshal([]byte(text), &plan); err != nil {
 		t.Fatal(err)
 	}
-	if plan.Totals.Orders != orders || plan.Totals.Deduplicated != orders || plan.Totals.New != 0 || plan.Totals.Mails != 0 {
+	if plan.Totals.Orders != orders || plan.Totals.Late != orders || plan.Totals.Deduplicated != 0 || plan.Totals.New != 0 || plan.Totals.Mails != 0 {
 		t.Fatalf("the plan comes to %+v", plan.Totals)
 	}
 	file := filepath.Join(t.TempDir(), "plan.json")

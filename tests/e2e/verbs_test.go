@@ -17,7 +17,7 @@ type sagaPlan struct {
 	SHA256 string
 	Totals struct {
 		Orders, Deduplicated, New, Mails int
-		Money                            map[string]int64
+		Captures, Money                  map[string]int64
 	}
 	Items []struct {
 		OrderID, State, To, Found string
@@ -57,6 +57,7 @@ func (s *stack) refusesAct(t *testing.T, why, action, orderID string, flags ...s
 type expected struct {
 	sends     string // names of the messages of the plan, each with its effect
 	mails     int
+	charges   int64
 	givesBack int64
 	found     string
 	sets      string // time-outs, by name and length
@@ -67,7 +68,7 @@ type expected struct {
 func (e expected) did() string {
 	did := "sends nothing"
 	if e.sends != "" {
-		did = "sends " + strings.NewReplacer(" new", "", " deduplicated", " again").Replace(e.sends)
+		did = "sends " + strings.NewReplacer(" new", "", " deduplicated", " again", " late", " again").Replace(e.sends)
 	}
 	if e.sets != "" {
 		did += ", sets the " + e.sets
@@ -91,13 +92,14 @@ func (s *stack) operates(t *testing.T, action, orderID string, want expected, fl
 		sends = append(sends, m.Type+" "+m.Effect)
 	}
 	slices.Sort(sends)
-	if got := strings.Join(sends, ", "); got != want.sends || p.Items[0].Found != want.found || strings.Join(sets, ", ") != want.sets || p.Totals.Mails != want.mails || p.Totals.Money["LKR"] != want.givesBack {
+	if got := strings.Join(sends, ", "); got != want.sends || p.Items[0].Found != want.found || strings.Join(sets, ", ") != want.sets || p.Totals.Mails != want.mails ||
+		p.Totals.Captures["LKR"] != want.charges || p.Totals.Money["LKR"] != want.givesBack {
 		t.Errorf("%s: the plan sends %q, sets %q, found %q, and comes to %+v, want %+v", action, got, sets, p.Items[0].Found, p.Totals, want)
 	}
 
 	const reason = "nobody will answer"
 	apply := []string{"apply", p.file, "--confirm", p.SHA256, "--reason", reason, "--actor", "maya", "--timeout", "2m"}
-	if p.Totals.New > 0 || want.mails > 0 || want.givesBack > 0 {
+	if p.Totals.New > 0 || want.mails > 0 || want.charges > 0 || want.givesBack > 0 {
 		before := s.show(t, orderID)
 		s.saga(t, 5, apply...)
 		if after := s.show(t, orderID); after.Version != before.Version {
@@ -250,7 +252,7 @@ func TestAnOperatorPutsRightWhatNobodyWillAnswer(t *testing.T) {
 		t.Errorf("%d sagas have version 1, %v", list.Total, err)
 	}
 	s.operates(t, "fire-timer", older, expected{sets: "inventory time-out to 10m0s", detail: "it is awaiting_inventory"})
-	s.operates(t, "redrive", older, expected{sends: "PaymentSucceeded deduplicated", detail: "it is confirmed"})
+	s.operates(t, "redrive", older, expected{sends: "PaymentSucceeded late", detail: "it is confirmed"})
 	s.endsAs(t, older, "CONFIRMED", "", "OrderCreated PaymentSucceeded InventoryReserved OrderCompleted")
 
 	t.Log("compensate: the customer has called")
