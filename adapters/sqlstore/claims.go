@@ -50,7 +50,7 @@ func (u *unit) takeInHand(orderID, plan string) error {
 		return fmt.Errorf("ask who has %s in hand: %w", orderID, err)
 	}
 	if len(plans) == 0 {
-		return taken{"that has just let it go"}
+		return taken{"unknown, for it has just let it go"}
 	}
 	return taken{plans[0]}
 }
