@@ -62,9 +62,9 @@ type claimRecord struct {
 	At      time.Time `db:"at"`
 }
 
-// hold gives the orders that a plan has in hand, and keeps them so: those whose claim grows old are claimed anew. A
-// plan whose claim has lapsed keeps the order where nobody has taken it over. What others have let lapse is deleted. It writes only
-// where there is something to be written, so an apply may call it at every look.
+// hold gives the orders that a plan has in hand, and keeps them so: those whose claim grows old are claimed anew,
+// a lapsed one too where nobody has taken it over. What others have let lapse is deleted. It writes only where there
+// is something to be written, so an apply may call it at every look.
 func (c *Core) hold(ctx context.Context, plan string) ([]string, error) {
 	now := c.Now().UTC().Truncate(time.Microsecond)
 	old, lapsed := now.Add(-renewal), now.Add(-underWay)
@@ -92,7 +92,8 @@ func (c *Core) hold(ctx context.Context, plan string) ([]string, error) {
 			(SELECT order_id FROM order_claims WHERE plan = ? AND at <= ?`+free+")", u.now, plan, plan, old); err != nil {
 			return err
 		}
-		_, err := u.change("DELETE FROM order_claims WHERE at <= ? AND order_id IN (SELECT order_id FROM order_claims WHERE at <= ?"+free+")", lapsed, lapsed)
+		_, err := u.change(`DELETE FROM order_claims WHERE order_id IN
+			(SELECT order_id FROM order_claims WHERE at <= ?`+free+")", lapsed)
 		return err
 	})
 	if err != nil {

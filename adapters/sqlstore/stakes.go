@@ -14,7 +14,8 @@ import (
 
 // Foresight is a service's word on what its handlers and acts would do in the outside world. Nothing of it
 // is carried out. It is for one plan: what it has foreseen of one message it knows when it is asked about the next.
-// Where it fails for any other reason than a use case's no or a store that is away, or panics, nobody knows what would come of that one.
+// Where it panics, or fails for any other reason than a use case's no or a store that is away, nobody knows what
+// would come of that one.
 type Foresight struct {
 	// Message gives the acts that a message would set off at a handler of the service. It fails when this build
 	// has no handler of that name that takes it.

@@ -113,8 +113,8 @@ func (w *work) acted(ctx context.Context, service string) error {
 	return err
 }
 
-// hold keeps the plan's orders in hand while the run is alive, those too that an earlier run took and could not let go. One that
-// another plan has taken over is not let go by this one.
+// hold keeps the plan's orders in hand while the run is alive, those too that an earlier run took and could not
+// let go. One that another plan has taken over is not let go by this one.
 func (w *work) hold(ctx context.Context) error {
 	orders, err := w.desk.store.Hold(ctx, w.request.By)
 	if err != nil {
@@ -323,8 +323,8 @@ func (w *work) begin(ctx context.Context, q *queue, item Item) (waits bool, err 
 	case away(ctx, err):
 		return false, err
 	}
-	q.items = q.items[1:]
-	return false, w.end(ctx, item, plan.Skipped, err.Error(), false) // what is wrong with one letter keeps no other from its act
+	q.items = q.items[1:] // what is wrong with one letter keeps no other from its act
+	return false, w.end(ctx, item, plan.Skipped, err.Error(), false)
 }
 
 // away says whether an error is not about the letter: a store cannot be asked now, or the run is broken off.
@@ -366,8 +366,8 @@ func (w *work) harmless(ctx context.Context, item Item) error {
 	return nil
 }
 
-// resumed says whether this plan has acted on a letter, which is there still. It is the audit's word, and not drawn from where the letter
-// is: it may have failed again since, or somebody else may have brought it to the same place.
+// resumed says whether this plan has acted on a letter, which is there still. It is the audit's word, and not
+// drawn from where the letter is: it may have failed again since, or somebody else may have brought it there.
 func (w *work) resumed(item Item) bool {
 	_, there := w.now[item.ID]
 	return there && w.before[item.ID]
