@@ -68,12 +68,13 @@ func TestNoSagaIsActedOnWhileALetterOfItsOrderIsUnderWay(t *testing.T) {
 		f.hear(t, f.orderID, created(f.orderID))
 		f.refused(t, "m1")
 		asked := false
-		got := f.redrive(t, func(deadletters.Plan) {
+		got := f.redrive(t, func(p deadletters.Plan) {
 			if asked {
 				return
 			}
 			asked = true
-			if said := f.apply(t, f.plan(t, saga.Compensate)); !strings.HasPrefix(said, "SKIPPED another apply has the saga in hand") {
+			said := f.apply(t, f.plan(t, saga.Compensate))
+			if want := "SKIPPED another apply has the saga in hand, that of plan " + p.SHA256 + ": wait until its apply has ended, or apply that plan again"; said != want {
 				t.Errorf("beside the letter its saga was %s", said)
 			}
 			f.took(t, "m1")
@@ -92,13 +93,14 @@ func TestNoLetterIsActedOnWhileItsOrdersSagaIsUnderWay(t *testing.T) {
 	eachFloor(t, func(t *testing.T, f *floor) {
 		f.hear(t, f.orderID, created(f.orderID))
 		f.refused(t, "m1")
-		asked := false
+		asked, seal := false, ""
 		f.paused = func() {
 			if asked {
 				return
 			}
 			asked = true
-			if got := f.redrive(t, func(deadletters.Plan) {}); got != "SKIPPED another apply has the order in hand" {
+			got := f.redrive(t, func(deadletters.Plan) {})
+			if want := "SKIPPED another apply has the order in hand: plan " + seal + ": wait until its apply has ended, or apply that plan again"; got != want {
 				t.Errorf("beside its saga the letter was %s", got)
 			}
 			if n := count(t, f.cores[messages.InventoryService].DB, "SELECT count(*) FROM dead_letters WHERE state = 'waiting' AND version = 1"); n != 1 {
@@ -106,7 +108,9 @@ func TestNoLetterIsActedOnWhileItsOrdersSagaIsUnderWay(t *testing.T) {
 			}
 			f.hear(t, f.orderID, &messages.PaymentSucceeded{OrderID: f.orderID})
 		}
-		if said := f.apply(t, f.plan(t, saga.Redrive)); said != "VERIFIED it is awaiting_inventory" || !asked {
+		p := f.plan(t, saga.Redrive)
+		seal = p.SHA256
+		if said := f.apply(t, p); said != "VERIFIED it is awaiting_inventory" || !asked {
 			t.Errorf("the saga was %s", said)
 		}
 		if got := f.redrive(t, func(deadletters.Plan) { f.took(t, "m1") }); got != "VERIFIED" {
@@ -133,6 +137,109 @@ func TestLettersOfOneOrderAtTwoServicesHaveOneApplyAtATime(t *testing.T) {
 		}
 		if err := f.audits.Take(t.Context(), f.orderID, plan.Act{Plan: "another"}); err != nil {
 			t.Errorf("when all was known another plan did not get it: %v", err)
+		}
+	})
+}
+
+// looked moves the clock of ordering on by most of the time that a claim lives, at every look of a live apply, and
+// says whether another plan got the order.
+func (f *floor) looked(t *testing.T, looks *int) {
+	t.Helper()
+	*looks++
+	later := time.Duration(*looks) * (underWay - time.Minute)
+	f.cores[messages.Orchestrator].Now = func() time.Time { return time.Now().Add(later) }
+	if err := f.audits.Take(t.Context(), f.orderID, plan.Act{Plan: "another"}); !errors.Is(err, deadletters.ErrInHand) {
+		t.Errorf("at look %d another plan took the order: %v", *looks, err)
+	}
+}
+
+func TestAnApplyThatIsAliveLosesNoOrderHoweverLongItWaits(t *testing.T) {
+	t.Parallel()
+	eachFloor(t, func(t *testing.T, f *floor) {
+		f.hear(t, f.orderID, created(f.orderID))
+		f.refused(t, "m1")
+		looks := 0
+		got := f.redrive(t, func(deadletters.Plan) {
+			if f.looked(t, &looks); looks == 2 {
+				f.took(t, "m1")
+			}
+		})
+		if got != "VERIFIED" || looks != 2 {
+			t.Errorf("after %d looks the letter was %s", looks, got)
+		}
+		f.paused = func() {
+			if f.looked(t, &looks); looks == 5 {
+				f.hear(t, f.orderID, &messages.PaymentSucceeded{OrderID: f.orderID})
+			}
+		}
+		if said := f.apply(t, f.plan(t, saga.Redrive)); said != "VERIFIED it is awaiting_inventory" || looks != 5 {
+			t.Errorf("after %d looks the saga was %s", looks, said)
+		}
+	})
+}
+
+func TestWhatADeadApplyLeftIsDeletedByWhoeverLooksNext(t *testing.T) {
+	t.Parallel()
+	eachFloor(t, func(t *testing.T, f *floor) {
+		for _, by := range []string{"dead", "paused"} {
+			if err := f.audits.Take(t.Context(), "ord_"+by, plan.Act{Plan: by}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		look := func(want int) {
+			t.Helper()
+			if err := f.store.Hold(t.Context(), "of sagas"); err != nil {
+				t.Fatal(err)
+			}
+			if n := count(t, f.db, "SELECT count(*) FROM order_claims"); n != want {
+				t.Errorf("in hand are %d orders, want %d", n, want)
+			}
+		}
+		look(2)
+		f.cores[messages.Orchestrator].Now = func() time.Time { return time.Now().Add(underWay + time.Minute) }
+		if orders, err := f.audits.Hold(t.Context(), plan.Act{Plan: "paused"}); err != nil || len(orders) != 1 || orders[0] != "ord_paused" {
+			t.Errorf("a plan that is back has %v in hand, %v", orders, err)
+		}
+		look(1)
+		f.cores[messages.Orchestrator].Now = func() time.Time { return time.Now().Add(3 * underWay) }
+		look(0)
+	})
+}
+
+func TestWhatAKilledApplyOfLettersHasBegunIsInTheAuditAndHeardOf(t *testing.T) {
+	t.Parallel()
+	eachFloor(t, func(t *testing.T, f *floor) {
+		f.refused(t, "m1")
+		died := errors.New("kill -9")
+		end := died
+		desk := deadletters.NewDesk(f.audits, time.Now, func(context.Context, time.Duration) error { return end })
+		p, err := desk.Plan(t.Context(), deadletters.Filter{}, "", deadletters.ActRedrive, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := deadletters.Request{Confirm: p.SHA256, By: plan.Act{Actor: "ben", Reason: "mended"}, Timeout: 10 * time.Second}
+		if _, err := desk.Apply(t.Context(), p, r, func(plan.Result) {}); !errors.Is(err, died) {
+			t.Fatal(err)
+		}
+		db := f.cores[messages.InventoryService].DB
+		if _, err := db.ExecContext(t.Context(), "UPDATE dead_letters SET state = 'waiting', version = version + 1, error = 'broken still'"); err != nil {
+			t.Fatal(err)
+		}
+		end = nil
+		for range 2 { // and once more
+			sum, err := desk.Apply(t.Context(), p, r, func(plan.Result) {})
+			if err != nil || sum.FailedAgain != 1 || sum.Items[0].Detail != "broken still" {
+				t.Errorf("applied again it is %+v, %v", sum, err)
+			}
+		}
+		if n := count(t, db, "SELECT count(*) FROM ops_audit WHERE outcome = 'FAILED_AGAIN'"); n != 1 {
+			t.Errorf("that is noted %d times", n)
+		}
+		if n := count(t, f.db, "SELECT count(*) FROM order_claims"); n != 0 {
+			t.Errorf("%d orders are in hand still", n)
+		}
+		if n := count(t, db, "SELECT count(*) FROM dead_letters WHERE redrives = 1"); n != 1 {
+			t.Error("it was sent more than once")
 		}
 	})
 }

@@ -244,6 +244,20 @@ func (u *unit) recordLetter(r *letterRecord, action string, by deadletters.Act) 
 	}, by)
 }
 
+// Begun gives the letters of a service that the plan of an act has acted on: the audit says so.
+func (l *Letters) Begun(ctx context.Context, service string, by deadletters.Act) ([]string, error) {
+	core, err := l.core(service)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	db := core.DB.Read
+	if err := db.SelectContext(ctx, &ids, db.Rebind("SELECT target FROM ops_audit WHERE plan = ? AND line = 1"), by.Plan); err != nil {
+		return nil, fmt.Errorf("read what the plan has done: %w", sqldb.Classify(err))
+	}
+	return ids, nil
+}
+
 // Note keeps what became of an act on a letter.
 func (l *Letters) Note(ctx context.Context, item deadletters.Item, action string, _ deadletters.Act, r plan.Result) error {
 	core, err := l.core(item.Service)

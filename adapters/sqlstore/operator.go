@@ -58,7 +58,7 @@ type operatorTx struct {
 func (t *operatorTx) Record(_ context.Context, r engine.Record) error {
 	err := t.takeInHand(r.OrderID, r.By.Plan)
 	if errors.Is(err, errInHand) {
-		return engine.ErrUnderWay
+		return engine.ErrUnderWay.Because(fmt.Errorf("another apply has the saga in hand, that of %w", err))
 	}
 	if err != nil {
 		return err

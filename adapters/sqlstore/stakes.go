@@ -14,9 +14,11 @@ import (
 
 // Foresight is a service's word on what its handlers and acts would do in the outside world. Nothing of it
 // is carried out. It is for one plan: what it has foreseen of one message it knows when it is asked about the next.
+// Where it panics, or fails for any other reason than a use case's no or a store that is away, nobody knows what
+// would come of that one.
 type Foresight struct {
-	// Message gives the acts that a message would set off at a handler of the service; none when no
-	// handler of that name takes it.
+	// Message gives the acts that a message would set off at a handler of the service. It fails when this build
+	// has no handler of that name that takes it.
 	Message func(ctx context.Context, handler string, m messages.Message) ([]intent.Stake, error)
 	// Retried gives what an act that was refused would do if it were tried again.
 	Retried func(ctx context.Context, in intent.Intent) ([]intent.Stake, error)
@@ -179,14 +181,34 @@ func (f *foreseen) message(ctx context.Context, r letterRecord, s *deadletters.S
 	if handler == r.Consumer { // it never got to one: whichever takes it
 		handler = ""
 	}
-	stakes, err := f.by.Message(ctx, handler, m)
-	if refuses(err) {
-		return nil // the handler refuses it still
-	}
-	if err != nil {
+	return f.ask(ctx, s, true, func() ([]intent.Stake, error) { return f.by.Message(ctx, handler, m) })
+}
+
+// ask adds what the service says on one message or act; a fresh one is done by a use case, which may refuse it
+// still. What it cannot say counts as unreadable, for that one alone: a row that this build cannot restore, a
+// handler that it does not have, a panic. It fails when the service's store is away.
+func (f *foreseen) ask(ctx context.Context, s *deadletters.Stakes, fresh bool, foresee func() ([]intent.Stake, error)) error {
+	stakes, err := unpanicked(foresee)
+	switch {
+	case err == nil:
+		return f.count(ctx, stakes, s, fresh)
+	case fault.KindOf(err) == fault.Unavailable, ctx.Err() != nil:
 		return err
+	case fresh && refuses(err):
+		return nil
 	}
-	return f.count(ctx, stakes, s, true)
+	s.Unreadable++
+	return nil
+}
+
+// unpanicked makes an error of a panic: letters that a panic made are there to be planned for.
+func unpanicked(foresee func() ([]intent.Stake, error)) (stakes []intent.Stake, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			stakes, err = nil, fmt.Errorf("it panicked: %v", p)
+		}
+	}()
+	return foresee()
 }
 
 // readable gives the message of a record; nil where this build cannot read it.
@@ -217,20 +239,9 @@ func (f *foreseen) act(ctx context.Context, r letterRecord, s *deadletters.Stake
 	}
 	in := rows[0].restore()
 	if f.action == deadletters.ActSettle {
-		stakes, err := f.by.Settled(ctx, in, f.outcome)
-		if refuses(err) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return f.count(ctx, stakes, s, true)
+		return f.ask(ctx, s, true, func() ([]intent.Stake, error) { return f.by.Settled(ctx, in, f.outcome) })
 	}
-	stakes, err := f.by.Retried(ctx, in)
-	if err != nil {
-		return err
-	}
-	return f.count(ctx, stakes, s, false)
+	return f.ask(ctx, s, false, func() ([]intent.Stake, error) { return f.by.Retried(ctx, in) })
 }
 
 type stateOfIntent struct {

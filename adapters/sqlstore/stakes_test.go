@@ -221,6 +221,63 @@ func TestAMessageThatCannotBeReadIsNotTakenForHarmless(t *testing.T) {
 	})
 }
 
+func TestWhatCannotBeForeseenIsOneLettersAloneAndNotHarmless(t *testing.T) {
+	t.Parallel()
+	eachForecast(t, "payments", messages.PaymentService, func(t *testing.T, f *forecast) {
+		f.core.Service = messages.PaymentService
+		f.pay(t, "ord_1", func(p *payment.Payment) { p.CaptureSucceeded("pay_1", "") })
+		f.pay(t, "ord_2", func(p *payment.Payment) { p.CaptureSucceeded("pay_2", ""); p.Undo() }, intent.Refund)
+		f.dead(t, "m1", &messages.RefundPayment{OrderID: "ord_1", Reason: "x"})
+		f.dead(t, "m3", ordered("ord_3", 7))
+		if _, err := f.db.ExecContext(t.Context(), "UPDATE payments SET lines = '{'"); err != nil {
+			t.Fatal(err)
+		}
+		each := f.want(t, deadletters.ActRedrive, "", deadletters.Stakes{Unreadable: 2, Captures: lkr(7)})
+		if each["payment-service.order.events/m3"].Unreadable != 0 {
+			t.Errorf("of a letter that can be read it is %+v", each)
+		}
+	})
+}
+
+func TestAHandlerThatPanicsStopsNoPlan(t *testing.T) {
+	t.Parallel()
+	eachForecast(t, "payments", messages.PaymentService, func(t *testing.T, f *forecast) {
+		f.dead(t, "m1", ordered("ord_1", 2400))
+		f.dead(t, "m2", ordered("ord_2", 7))
+		whole := f.letters.foresights
+		f.letters.Foresee(func() map[string]Foresight {
+			all := whole()
+			service := all[messages.PaymentService]
+			message := service.Message
+			service.Message = func(ctx context.Context, handler string, m messages.Message) ([]intent.Stake, error) {
+				if m.Order() == "ord_1" {
+					panic("no such method")
+				}
+				return message(ctx, handler, m)
+			}
+			all[messages.PaymentService] = service
+			return all
+		})
+		f.want(t, deadletters.ActRedrive, "", deadletters.Stakes{Unreadable: 1, Captures: lkr(7)})
+	})
+}
+
+func TestAStoreThatIsAwayIsNotTakenForARowThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	eachForecast(t, "payments", messages.PaymentService, func(t *testing.T, f *forecast) {
+		d := f.dead(t, "m1", ordered("ord_1", 2400))
+		f.letters.Foresee(func() map[string]Foresight {
+			return map[string]Foresight{messages.PaymentService: {Message: func(context.Context, string, messages.Message) ([]intent.Stake, error) {
+				return nil, sqldb.ErrAway
+			}}}
+		})
+		of := []deadletters.Letter{{ID: d.ID, Service: f.service}}
+		if _, err := f.letters.Stakes(t.Context(), deadletters.ActRedrive, "", of); fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("it was foreseen: %v", err)
+		}
+	})
+}
+
 func TestARefusedActMovesWhatItWasAbout(t *testing.T) {
 	t.Parallel()
 	captured := func(p *payment.Payment) { p.CaptureSucceeded("pay_1", "") }

@@ -38,7 +38,7 @@ func (d *Desk) Apply(ctx context.Context, p Plan, r Request, tell func(plan.Resu
 	r.By.Plan = p.SHA256
 	w := &work{
 		desk: d, plan: p, request: r, tell: tell, sum: plan.Sum{OK: true, Items: []plan.Result{}},
-		gait: plan.NewGait(r.Pace, len(p.Items), d.now), deadline: d.now().Add(r.Timeout), held: map[string]bool{},
+		gait: plan.NewGait(r.Pace, len(p.Items), d.now), deadline: d.now().Add(r.Timeout), held: map[string]bool{}, before: map[string]bool{},
 	}
 	queues := w.queues()
 	for {
@@ -68,6 +68,12 @@ func (d *Desk) Apply(ctx context.Context, p Plan, r Request, tell func(plan.Resu
 
 // turn looks where everything is, and moves every queue on.
 func (w *work) turn(ctx context.Context, queues []*queue) error {
+	if err := w.remember(ctx); err != nil {
+		return err
+	}
+	if err := w.hold(ctx); err != nil {
+		return err
+	}
 	if err := w.see(ctx, queues); err != nil {
 		return err
 	}
@@ -79,10 +85,56 @@ func (w *work) turn(ctx context.Context, queues []*queue) error {
 	return w.letGo(ctx, queues)
 }
 
+// remember takes over which letters earlier runs of the same plan have acted on: what has come of those is asked,
+// and nothing is done to them again.
+func (w *work) remember(ctx context.Context) error {
+	if w.known {
+		return nil
+	}
+	services := map[string]bool{}
+	for _, item := range w.plan.Items {
+		services[item.Service] = true
+	}
+	for service := range services {
+		if err := w.acted(ctx, service); err != nil {
+			return err
+		}
+	}
+	w.known = true
+	return nil
+}
+
+// acted notes the letters of a service on which the plan has acted.
+func (w *work) acted(ctx context.Context, service string) error {
+	ids, err := w.desk.store.Begun(ctx, service, w.request.By)
+	for _, id := range ids {
+		w.before[id] = true
+	}
+	return err
+}
+
+// hold keeps the plan's orders in hand while the run is alive, those too that an earlier run took and could not
+// let go. One that another plan has taken over is not let go by this one.
+func (w *work) hold(ctx context.Context) error {
+	orders, err := w.desk.store.Hold(ctx, w.request.By)
+	if err != nil {
+		return err
+	}
+	clear(w.held)
+	for _, order := range orders {
+		w.held[order] = true
+	}
+	return nil
+}
+
 // letGo lets the orders go of whose letters everything is known, at all consumers.
 func (w *work) letGo(ctx context.Context, queues []*queue) error {
+	open := map[string]bool{}
+	for _, q := range queues {
+		open[q.order] = open[q.order] || !q.over()
+	}
 	for order := range w.held {
-		if slices.ContainsFunc(queues, func(q *queue) bool { return q.order == order && !q.over() }) {
+		if open[order] {
 			continue
 		}
 		if err := w.desk.store.LetGo(ctx, order, w.request.By); err != nil {
@@ -122,7 +174,9 @@ type work struct {
 	sum     plan.Sum
 	gait    *plan.Gait
 	now     map[string]Progress // by letter, at the last look
-	held    map[string]bool     // orders that this run has in hand
+	held    map[string]bool     // orders that the plan has in hand
+	before  map[string]bool     // letters that the plan has acted on
+	known   bool                // what earlier runs have done
 
 	deadline time.Time
 }
@@ -186,7 +240,7 @@ func (w *work) step(ctx context.Context, q *queue) error {
 			}
 		}
 		item := q.items[0]
-		if why := cmp.Or(q.blocked, w.gait.Stopped()); why != "" && !q.begun {
+		if why := cmp.Or(q.blocked, w.gait.Stopped()); why != "" && !q.begun && !w.resumed(item) {
 			if err := w.end(ctx, item, plan.Skipped, why, false); err != nil {
 				return err
 			}
@@ -236,17 +290,25 @@ func (w *work) begin(ctx context.Context, q *queue, item Item) (waits bool, err 
 			return w.desk.store.Settle(ctx, item, w.plan.Outcome, by)
 		}
 	}
-	if err = w.take(ctx, item); err == nil {
+	err = w.take(ctx, item)
+	earlier := w.resumed(item)
+	if err == nil && !earlier {
 		err = w.harmless(ctx, item)
 	}
-	if err == nil {
-		err = act(ctx, item, w.request.By)
+	if err == nil && !earlier {
+		if err = act(ctx, item, w.request.By); err != nil && !errors.Is(err, ErrBehind) && !away(ctx, err) {
+			// It may have been done all the same: by a run of this plan beside this one, or by this one, which did not hear of it.
+			if unknown := w.acted(ctx, item.Service); unknown != nil {
+				return false, unknown
+			}
+			earlier = w.resumed(item)
+		}
 	}
 	switch {
-	case err == nil, errors.Is(err, ErrChanged) && w.resumed(item):
+	case err == nil, earlier:
 		q.watch(behind)
 		q.begun = true
-		w.gait.Begun(err != nil)
+		w.gait.Begun(earlier)
 		w.deadline = w.desk.now().Add(w.request.Timeout)
 		if w.plan.Action == ActRedrive {
 			return true, nil // the next look says more
@@ -258,19 +320,28 @@ func (w *work) begin(ctx context.Context, q *queue, item Item) (waits bool, err 
 		return len(q.items) == 0 && len(q.parked) > 0, nil
 	case errors.Is(err, ErrBehind) && w.moving(q):
 		return true, nil
-	case fault.KindOf(err) == fault.Conflict, fault.KindOf(err) == fault.NotFound:
-		q.items = q.items[1:]
-		return false, w.end(ctx, item, plan.Skipped, err.Error(), false)
+	case away(ctx, err):
+		return false, err
 	}
-	return false, err
+	q.items = q.items[1:] // what is wrong with one letter keeps no other from its act
+	return false, w.end(ctx, item, plan.Skipped, err.Error(), false)
 }
 
-// take takes the letter's order in hand, unless what the plan says was done to it by an earlier run.
+// away says whether an error is not about the letter: a store cannot be asked now, or the run is broken off.
+func away(ctx context.Context, err error) bool {
+	return fault.KindOf(err) == fault.Unavailable || ctx.Err() != nil
+}
+
+// take takes the letter's order in hand. What an earlier run has done to it is heard of all the same when another
+// plan has the order by now.
 func (w *work) take(ctx context.Context, item Item) error {
-	if item.OrderID == "" || w.resumed(item) {
+	if item.OrderID == "" {
 		return nil
 	}
 	err := w.desk.store.Take(ctx, item.OrderID, w.request.By)
+	if errors.Is(err, ErrInHand) && w.resumed(item) {
+		return nil
+	}
 	if err == nil {
 		w.held[item.OrderID] = true
 	}
@@ -281,7 +352,7 @@ func (w *work) take(ctx context.Context, item Item) error {
 // when the plan was made may have come to something since. It fails with ErrNewEffects then. What is decided
 // between the look and the handler is not seen.
 func (w *work) harmless(ctx context.Context, item Item) error {
-	if w.request.NewEffects || w.resumed(item) {
+	if w.request.NewEffects {
 		return nil
 	}
 	of := []Letter{{ID: item.ID, Service: item.Service, OrderID: item.OrderID}}
@@ -295,16 +366,11 @@ func (w *work) harmless(ctx context.Context, item Item) error {
 	return nil
 }
 
-// resumed says whether a letter is where this plan has brought it: the plan was applied before.
+// resumed says whether this plan has acted on a letter, which is there still. It is the audit's word, and not
+// drawn from where the letter is: it may have failed again since, or somebody else may have brought it there.
 func (w *work) resumed(item Item) bool {
-	p := w.now[item.ID]
-	switch w.plan.Action {
-	case ActDiscard:
-		return p.State == Discarded && p.Version == item.Version+1
-	case ActSettle:
-		return p.State == Settled && p.Version == item.Version+1
-	}
-	return p.Redrives == item.Redrives+1 && (p.State == Redriving && p.Version == item.Version+1 || p.State == Done && p.Version == item.Version+2)
+	_, there := w.now[item.ID]
+	return there && w.before[item.ID]
 }
 
 // watch notes the messages that waited behind an item, to say what becomes of them.

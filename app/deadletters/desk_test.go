@@ -19,6 +19,7 @@ import (
 type shop struct {
 	letters []*deadletters.Whole
 	refuses map[string]bool // ids that fail again
+	broken  string          // id of a letter on which every act fails
 	closed  bool            // the services are down
 	failure error           // of every act
 	mended  time.Time       // when that is over; never where it is zero
@@ -26,6 +27,7 @@ type shop struct {
 	notes   []string // what became of acts
 	stakes  map[string]deadletters.Stakes
 	inHand  map[string]string // orders, and the plans that have them
+	acted   []string          // plans, and the letters that they have acted on
 }
 
 // add puts a letter behind those of its order.
@@ -71,11 +73,13 @@ func (s *shop) Show(_ context.Context, id string) (deadletters.Whole, error) { r
 
 func (s *shop) move(l *deadletters.Whole, state string) { l.State, l.Version = state, l.Version+1 }
 
-func (s *shop) act(item deadletters.Item, state string) error {
+func (s *shop) act(item deadletters.Item, state string, by deadletters.Act) error {
 	l := s.find(item.ID)
 	switch {
 	case s.failure != nil && (s.mended.IsZero() || time.Now().Before(s.mended)):
 		return s.failure
+	case s.broken == item.ID:
+		return errors.New("its row cannot be restored")
 	case l == nil:
 		return deadletters.ErrNoLetter
 	case l.Version != item.Version || l.State != "waiting":
@@ -85,6 +89,7 @@ func (s *shop) act(item deadletters.Item, state string) error {
 	case s.inHand[l.OrderID] == "":
 		return errors.New("nobody has the order in hand")
 	}
+	s.acted = append(s.acted, by.Plan+" "+l.ID)
 	if s.move(l, state); state == "redriving" {
 		l.Redrives++
 		return nil
@@ -114,16 +119,36 @@ func (s *shop) LetGo(_ context.Context, order string, by deadletters.Act) error 
 	return nil
 }
 
-func (s *shop) Redrive(_ context.Context, item deadletters.Item, _ deadletters.Act) error {
-	return s.act(item, "redriving")
+func (s *shop) Hold(_ context.Context, by deadletters.Act) ([]string, error) {
+	var orders []string
+	for order, plan := range s.inHand {
+		if plan == by.Plan {
+			orders = append(orders, order)
+		}
+	}
+	return orders, nil
 }
 
-func (s *shop) Discard(_ context.Context, item deadletters.Item, _ deadletters.Act) error {
-	return s.act(item, "discarded")
+func (s *shop) Begun(_ context.Context, _ string, by deadletters.Act) ([]string, error) {
+	var ids []string
+	for _, act := range s.acted {
+		if id, ours := strings.CutPrefix(act, by.Plan+" "); ours {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
 }
 
-func (s *shop) Settle(_ context.Context, item deadletters.Item, _ string, _ deadletters.Act) error {
-	return s.act(item, "settled")
+func (s *shop) Redrive(_ context.Context, item deadletters.Item, by deadletters.Act) error {
+	return s.act(item, "redriving", by)
+}
+
+func (s *shop) Discard(_ context.Context, item deadletters.Item, by deadletters.Act) error {
+	return s.act(item, "discarded", by)
+}
+
+func (s *shop) Settle(_ context.Context, item deadletters.Item, _ string, by deadletters.Act) error {
+	return s.act(item, "settled", by)
 }
 
 func (s *shop) Note(_ context.Context, item deadletters.Item, action string, by deadletters.Act, r plan.Result) error {
@@ -535,9 +560,109 @@ func TestAStoreThatIsAwayEndsTheRunWithWhatWasKnown(t *testing.T) {
 	each(t, func(t *testing.T, s *shop) {
 		s.add("a1", "a", "waiting")
 		p := s.plan(t, deadletters.ActRedrive, "")
-		s.failure = errors.New("the database is not reachable")
+		s.failure = fault.New(fault.Unavailable, "database_away", "the database is not reachable")
 		if sum, err := s.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, s.failure) || len(sum.Items) != 0 {
 			t.Errorf("%+v, %v", sum, err)
+		}
+	})
+}
+
+func TestWhatIsWrongWithOneLetterKeepsNoOtherFromItsAct(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.add("b1", "b", "waiting")
+		s.broken = "a1"
+		want(t, s.apply(t, s.plan(t, deadletters.ActRedrive, "")), "a1 SKIPPED, b1 VERIFIED")
+		if len(s.inHand) != 0 {
+			t.Errorf("in hand still are %v", s.inHand)
+		}
+	})
+}
+
+// killed applies a plan whose process dies at its first look at what it has begun.
+func (s *shop) killed(t *testing.T, p deadletters.Plan) {
+	t.Helper()
+	died := errors.New("kill -9")
+	desk := deadletters.NewDesk(s, time.Now, func(context.Context, time.Duration) error { return died })
+	if _, err := desk.Apply(t.Context(), p, request(p), func(plan.Result) {}); !errors.Is(err, died) {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatAKilledRunHadInHandIsLetGoByTheNext(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		s.add("b1", "b", "waiting")
+		p := s.plan(t, deadletters.ActRedrive, "")
+		s.killed(t, p)
+		s.handle() // one took effect meanwhile, and one is under way
+		if s.inHand["a"] != p.SHA256 || s.inHand["b"] != p.SHA256 {
+			t.Fatalf("after the kill in hand are %v", s.inHand)
+		}
+		want(t, s.apply(t, p), "a1 VERIFIED, b1 VERIFIED")
+		if len(s.inHand) != 0 {
+			t.Errorf("in hand still are %v", s.inHand)
+		}
+		s.add("c1", "c", "waiting")
+		s.add("d1", "d", "waiting")
+		p = s.plan(t, deadletters.ActRedrive, "")
+		s.inHand["d"] = p.SHA256 // it was killed before its act on the order, and its canary stops the next
+		s.refuses["c1"] = true
+		r := request(p)
+		r.Pace = plan.Pace{Canary: 1}
+		if sum, err := s.desk().Apply(t.Context(), p, r, func(plan.Result) {}); err != nil || sum.Skipped != 1 || len(s.inHand) != 0 {
+			t.Errorf("stopped by its canary: %+v, %v, and in hand still are %v", sum, err, s.inHand)
+		}
+	})
+}
+
+func TestWhatAKilledRunHasBegunIsInHandAgainWhenItsClaimHasLapsed(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		p := s.plan(t, deadletters.ActRedrive, "")
+		s.killed(t, p)
+		clear(s.inHand)
+		free := 0
+		desk := deadletters.NewDesk(s, time.Now, func(_ context.Context, d time.Duration) error {
+			if s.inHand["a"] != p.SHA256 {
+				free++
+			}
+			s.handle()
+			time.Sleep(d) // the test's own time
+			return nil
+		})
+		if sum, err := desk.Apply(t.Context(), p, request(p), func(plan.Result) {}); err != nil || !sum.OK || free != 0 || len(s.inHand) != 0 {
+			t.Errorf("%+v, %v; it was free at %d looks, and in hand still are %v", sum, err, free, s.inHand)
+		}
+	})
+}
+
+func TestWhatFailedAgainAfterAKillIsHeardOfAndCounts(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		for _, id := range []string{"a", "b"} {
+			s.add(id+"1", id, "waiting")
+		}
+		s.refuses["a1"] = true
+		p := s.plan(t, deadletters.ActRedrive, "")
+		r := request(p)
+		r.Pace = plan.Pace{Canary: 1}
+		died := errors.New("kill -9")
+		desk := deadletters.NewDesk(s, time.Now, func(context.Context, time.Duration) error { return died })
+		if _, err := desk.Apply(t.Context(), p, r, func(plan.Result) {}); !errors.Is(err, died) {
+			t.Fatal(err)
+		}
+		s.handle()
+		sum, err := s.desk().Apply(t.Context(), p, r, func(plan.Result) {})
+		if err != nil || sum.FailedAgain != 1 || sum.Skipped != 1 || s.find("b1").Version != 1 {
+			t.Errorf("its canary has failed, and it is %+v, %v", sum, err)
+		}
+		want(t, strings.Join(s.notes, ", "), "redrive a1 FAILED_AGAIN")
+		if a := s.find("a1"); a.Redrives != 1 || a.Version != 3 {
+			t.Errorf("it was sent twice: %+v", a)
 		}
 	})
 }

@@ -105,8 +105,11 @@ type Store interface {
 	Show(ctx context.Context, id string) (Whole, error)
 	// Take takes an order in hand for the plan of an act: until it lets it go, no apply of another plan acts on
 	// that order, be it on its saga or on its dead letters at any service. It fails with ErrInHand. Taking again
-	// what the plan has changes nothing. A plan that died loses it after ten minutes.
+	// what the plan has keeps it. A plan that died loses it after ten minutes.
 	Take(ctx context.Context, orderID string, by Act) error
+	// Hold gives the orders that the plan has in hand, and keeps them in hand. An apply calls it at every look, for
+	// an order that nobody holds is lost after those ten minutes.
+	Hold(ctx context.Context, by Act) ([]string, error)
 	// LetGo ends that. An order that the plan does not have is left as it is.
 	LetGo(ctx context.Context, orderID string, by Act) error
 	// Redrive sends the letter to its handler again, in one transaction with everything that says so.
@@ -118,6 +121,8 @@ type Store interface {
 	// Settle ends the letter of an act with what a person says became of it, and tells the other
 	// services. It fails as Redrive, and with fault.Conflict when there is nothing to settle.
 	Settle(ctx context.Context, item Item, outcome string, by Act) error
+	// Begun gives the letters of a service on which the plan of an act has acted, in this run or in an earlier one.
+	Begun(ctx context.Context, service string, by Act) ([]string, error)
 	// Note keeps what became of an act behind the act itself. Saying the same again changes nothing.
 	Note(ctx context.Context, item Item, action string, by Act, r plan.Result) error
 	// Stakes gives what can come of an act on letters, by letter: its own share, and that of what is parked

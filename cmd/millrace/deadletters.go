@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"time"
@@ -85,8 +86,7 @@ func letters(dbs map[string]*sqldb.DB) *sqlstore.Letters {
 				Message: rehearsed(paymentHandlers(payment.NewCapturePayment(till), payment.NewRefundPayment(till)), till.Intended),
 				Retried: till.Retried,
 				Settled: func(ctx context.Context, in intent.Intent, outcome string) ([]intent.Stake, error) {
-					err := payment.NewSettleByHand(till).Handle(ctx, in, outcome)
-					return till.Intended(), err
+					return taken(till.Intended, func() error { return payment.NewSettleByHand(till).Handle(ctx, in, outcome) })
 				},
 			},
 			messages.NotificationService: {
@@ -99,17 +99,23 @@ func letters(dbs map[string]*sqldb.DB) *sqlstore.Letters {
 }
 
 // rehearsed hands messages to a service's handlers, which run over a work that keeps nothing, and gives what
-// they would have intended. Of a message without a handler's name the one that takes its type is asked.
+// they would have intended. Of a message without a handler's name the one that takes its type is asked. It fails
+// where this build has no such handler: the service may be of a newer one, which does something.
 func rehearsed(service messaging.Service, intended func() []intent.Stake) func(context.Context, string, messages.Message) ([]intent.Stake, error) {
 	return func(ctx context.Context, handler string, m messages.Message) ([]intent.Stake, error) {
 		for _, h := range service.Handlers {
 			if h.Message == m.Name() && (handler == "" || handler == h.Name) {
-				err := h.Handle(ctx, m)
-				return intended(), err
+				return taken(intended, func() error { return h.Handle(ctx, m) })
 			}
 		}
-		return nil, nil
+		return nil, fmt.Errorf("no handler %q of this build takes %s", handler, m.Name())
 	}
+}
+
+// taken runs a use case and takes what it has intended, when it panics too: nothing of it is left for the next.
+func taken(intended func() []intent.Stake, rehearse func() error) (stakes []intent.Stake, err error) {
+	defer func() { stakes = intended() }()
+	return nil, rehearse()
 }
 
 // coresOf makes a core for every service that reads messages. They tell nobody: the relay of whichever

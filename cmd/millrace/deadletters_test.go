@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -9,7 +10,9 @@ import (
 	"millrace/adapters/sqlstore"
 	"millrace/app/deadletters"
 	"millrace/app/messages"
+	"millrace/domain/intent"
 	"millrace/migrations"
+	"millrace/ports/messaging"
 )
 
 // lettersAt gives databases of all services, in which one letter waits at each of some consumers.
@@ -65,5 +68,64 @@ func TestWhatComesOfALetterIsForeseenByTheHandlersOfItsService(t *testing.T) {
 		if i.Stakes.Moves() != moves {
 			t.Errorf("at %s it is %+v", i.Service, i.Stakes)
 		}
+	}
+}
+
+func TestAHandlerThatThisBuildDoesNotKnowIsNotTakenForHarmless(t *testing.T) {
+	t.Parallel()
+	order := &messages.OrderCreated{
+		OrderID: "ord_1", UserID: "usr_1", Items: []messages.Item{{SKU: "SKU-1", Qty: 2, Price: 1200}}, Total: 2400, Currency: "LKR", PaymentMethod: "pm_card_ok",
+	}
+	dbs := lettersAt(t, map[string]messages.Message{
+		messages.PaymentService:      order,
+		messages.Orchestrator:        order,
+		messages.NotificationService: &messages.OrderCancelRequested{OrderID: "ord_1"}, // which no handler of it takes
+	})
+	for _, db := range dbs {
+		if _, err := db.ExecContext(t.Context(), "UPDATE dead_letters SET handler = 'charge_in_two_steps' WHERE service <> 'notification-service'"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := deadletters.NewDesk(letters(dbs), time.Now, sleep).Plan(t.Context(), deadletters.Filter{}, "", deadletters.ActRedrive, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range p.Items {
+		if i.Stakes.Moves() != (i.Service != messages.Orchestrator) {
+			t.Errorf("at %s it is %+v", i.Service, i.Stakes)
+		}
+	}
+	if p.Totals.Unreadable != 2 {
+		t.Errorf("the plan is %s", p)
+	}
+}
+
+func TestWhatAHandlerIntendedBeforeItPanickedIsNoOtherMessages(t *testing.T) {
+	t.Parallel()
+	var intends []intent.Stake
+	message := rehearsed(messaging.Service{Handlers: []messaging.Handler{
+		{Name: "bad", Message: "OrderCreated", Handle: func(context.Context, messages.Message) error {
+			intends = append(intends, intent.Stake{ID: "of the bad one"})
+			panic("no such method")
+		}},
+		{Name: "good", Message: "OrderCreated", Handle: func(context.Context, messages.Message) error {
+			intends = append(intends, intent.Stake{ID: "of the good one"})
+			return nil
+		}},
+	}}, func() []intent.Stake {
+		all := intends
+		intends = nil
+		return all
+	})
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was lost")
+			}
+		}()
+		_, _ = message(t.Context(), "bad", &messages.OrderCreated{})
+	}()
+	if got, err := message(t.Context(), "good", &messages.OrderCreated{}); err != nil || len(got) != 1 || got[0].ID != "of the good one" {
+		t.Errorf("it would do %+v, %v", got, err)
 	}
 }

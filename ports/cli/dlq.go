@@ -294,9 +294,15 @@ func (p *program) dlqApply() *cobra.Command {
 		Short: "Do what a plan says, and wait until it has taken effect",
 		Long: `Apply a plan of "dlq plan" (a file, or - for stdin). Letters of one order are dealt with one after the
 other, and what is parked behind them follows in order. Each is reported: VERIFIED (it took effect),
-FAILED_AGAIN (it is a dead letter again), SKIPPED (it has changed since the plan, one in front is in the
-way, or another apply, of letters or of sagas, has its order in hand) or TIMED_OUT (sent, and not handled before --timeout: the services may be down). Apply the
-same plan again to go on: nothing is done twice. What was done is kept: see "saga audit".
+FAILED_AGAIN (it is a dead letter again), SKIPPED (nothing was done) or TIMED_OUT (sent, and not handled
+before --timeout: the services may be down). Apply the same plan again to go on: nothing is done twice.
+What was done is kept: see "saga audit".
+
+A letter is SKIPPED when it has changed since the plan; when one in front of it is in the way or has failed
+again; when it has come to charge, give money back or mail since the plan and there is no --new-effects;
+when another apply, of letters or of sagas, has its order in hand (wait until that has ended, or apply that plan
+again: the plan is named); when the canary or the errors stopped it; when it was not begun in time; or when the
+act failed on it.
 
 Exits 0 when all are VERIFIED, 2 when not, and 5, having done nothing, when the plan was altered or is
 not confirmed, when it can charge, give money back or mail and there is no --new-effects, or when a letter

@@ -49,6 +49,12 @@ func (f *fakeLetters) Take(context.Context, string, deadletters.Act) error { ret
 
 func (f *fakeLetters) LetGo(context.Context, string, deadletters.Act) error { return nil }
 
+func (f *fakeLetters) Hold(context.Context, deadletters.Act) ([]string, error) { return nil, nil }
+
+func (f *fakeLetters) Begun(context.Context, string, deadletters.Act) ([]string, error) {
+	return nil, nil
+}
+
 func (f *fakeLetters) Redrive(_ context.Context, item deadletters.Item, _ deadletters.Act) error {
 	f.begun[item.ID] = item.Version
 	return nil

@@ -119,6 +119,9 @@ func (a *application) turn(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := a.desk.store.Hold(ctx, a.plan.SHA256); err != nil {
+		return err
+	}
 	if err := a.see(ctx); err != nil {
 		return err
 	}

@@ -139,6 +139,9 @@ type Store interface {
 	Progress(ctx context.Context, orderIDs []string) (map[string]Progress, error)
 	// Begun gives when the acts of a plan were done, by order.
 	Begun(ctx context.Context, seal string) (map[string]time.Time, error)
+	// Hold keeps the orders that a plan has in hand from others, until it is known what came of its acts. An apply
+	// calls it at every look, for an order that nobody holds is lost after ten minutes.
+	Hold(ctx context.Context, seal string) error
 	// Note keeps what became of an act behind the act itself. Saying the same again changes nothing.
 	Note(ctx context.Context, actID string, r plan.Result) error
 }

@@ -123,8 +123,13 @@ func deadLettersGoOn(t *testing.T, s *stack) {
 	if a := s.apply(t, 2, file, sha); a.FailedAgain != 3 || a.Skipped != 1 || a.OK {
 		t.Errorf("before it was mended, apply says %+v", a)
 	}
-	if a := s.apply(t, 2, file, sha); a.Skipped != 3 {
-		t.Errorf("a plan that is not true any more was applied: %+v", a)
+	if a := s.apply(t, 2, file, sha); a.FailedAgain != 3 || a.Skipped != 1 {
+		t.Errorf("applied again, the plan says %+v", a)
+	}
+	for _, l := range s.deadOf(t, of, "state=waiting") {
+		if l.Redrives != 1 {
+			t.Errorf("a plan that is not true any more was applied: %+v", l)
+		}
 	}
 
 	mend()
@@ -200,6 +205,7 @@ func TestDeadLettersGoOnInTheirSequence(t *testing.T) {
 	t.Parallel()
 	s := newEmbedded(t)
 	s.start(t)
+	t.Run("at one group", func(t *testing.T) { redrivenInOneGroup(t, s) })
 	t.Run("messages", func(t *testing.T) { deadLettersGoOn(t, s) })
 	s.settled(t)
 	t.Run("a refund", func(t *testing.T) { refundSettled(t, s) })
