@@ -74,6 +74,9 @@ const attempts = 8
 // While the database is away it fails at once.
 func (c *Core) do(ctx context.Context, fn func(*unit) error) error {
 	return c.Circuit.Guard(ctx, func() error {
+		if err := ctx.Err(); err != nil {
+			return err // or a transaction could take it before its caller looks
+		}
 		m := newMember(ctx, fn)
 		if m.special() {
 			return c.repeat(ctx, fn, 1)
