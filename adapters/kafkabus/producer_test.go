@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -18,27 +17,13 @@ import (
 // can be taken for a repetition of somebody else's, acknowledged and thrown away.
 func TestAProducerAsksForAnIDOfItsOwnWhenTheBrokerHasLostEverything(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "kafka")
-	start := restartable(t, dir)
-	address, stop := start()
-	cfg := kafkabus.Config{Brokers: []string{address}, Partitions: 1, Logger: testLog(t)}
-	p := publisher(t, cfg)
-	name := topic(t, cfg)
-	if err := p.Publish(name, order("ord_1", "before")); err != nil {
+	b := newMortal(t)
+	b.wipe(t) // while nothing is under way
+	name := topic(t, b.cfg)
+	if err := b.publisher.Publish(name, order("ord_1", "after")); err != nil {
 		t.Fatal(err)
 	}
-	before := firstOf(t, cfg, name).ProducerID
-
-	stop() // while nothing is under way
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	start()
-	name = topic(t, cfg)
-	if err := p.Publish(name, order("ord_1", "after")); err != nil {
-		t.Fatal(err)
-	}
-	if after := firstOf(t, cfg, name); string(after.Value) != "after" || after.ProducerID == before {
+	if after := firstOf(t, b.cfg, name); string(after.Value) != "after" || after.ProducerID == b.id {
 		t.Errorf("%q came under the producer id %d, which was given by the broker that is gone", after.Value, after.ProducerID)
 	}
 }
@@ -47,46 +32,76 @@ func TestAProducerAsksForAnIDOfItsOwnWhenTheBrokerHasLostEverything(t *testing.T
 // the broker that came back empty, under the old id. Those who wait for it try again by themselves.
 func TestWhatWasUnderWayWhenTheBrokerWasLostGoesUnderAnIDOfItsOwn(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "kafka")
-	start := restartable(t, dir)
-	address, stop := start()
-	cfg := kafkabus.Config{Brokers: []string{address}, Partitions: 1, Logger: testLog(t)}
-	p := publisher(t, cfg)
-	name := topic(t, cfg)
-	if err := p.Publish(name, order("ord_1", "before")); err != nil {
-		t.Fatal(err)
-	}
-	before := firstOf(t, cfg, name).ProducerID
-
+	b := newMortal(t)
 	const callers = 16
-	var back atomic.Bool
-	var busy sync.WaitGroup
+	var (
+		back atomic.Bool
+		busy sync.WaitGroup
+		sent = make(chan struct{}, 1)
+	)
 	for range callers { // so that some of them always wait for an answer
 		busy.Go(func() {
 			for t.Context().Err() == nil {
 				late := back.Load()
-				if err := p.Publish(name, order("ord_1", "during")); err == nil && late {
+				if err := b.publisher.Publish(b.topic, order("ord_1", "during")); err != nil {
+					continue
+				}
+				if late {
 					return
+				}
+				select {
+				case sent <- struct{}{}:
+				default:
 				}
 			}
 		})
 	}
-	time.Sleep(100 * time.Millisecond)
-	stop()
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
+	for range 10 * callers { // all of them are at it
+		<-sent
 	}
-	start()
-	if _, err := admin(t, cfg).EnsureTopics(within(t), kafkabus.Topic{Name: name}); err != nil {
+	b.wipe(t)
+	if _, err := admin(t, b.cfg).EnsureTopics(within(t), kafkabus.Topic{Name: b.topic}); err != nil {
 		t.Fatal(err)
 	}
 	back.Store(true)
 	busy.Wait()
-	for _, r := range recordsOf(t, cfg, name, callers) {
-		if r.ProducerID == before {
-			t.Errorf("offset %d came under the producer id %d, which was given by the broker that is gone", r.Offset, before)
+	for _, r := range recordsOf(t, b.cfg, b.topic, callers) {
+		if r.ProducerID == b.id {
+			t.Errorf("offset %d came under the producer id %d, which was given by the broker that is gone", r.Offset, b.id)
 		}
 	}
+}
+
+// mortal is a broker that can be lost with its disk, and a producer that has its id of it.
+type mortal struct {
+	cfg       kafkabus.Config
+	publisher *kafkabus.Publisher
+	topic     string
+	id        int64
+	wipe      func(t *testing.T) // it ends, and comes back empty
+}
+
+func newMortal(t *testing.T) mortal {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "kafka")
+	start := restartable(t, dir)
+	address, stop := start()
+	b := mortal{cfg: kafkabus.Config{Brokers: []string{address}, Partitions: 1, Logger: testLog(t)}}
+	b.publisher = publisher(t, b.cfg)
+	b.topic = topic(t, b.cfg)
+	if err := b.publisher.Publish(b.topic, order("ord_1", "before")); err != nil {
+		t.Fatal(err)
+	}
+	b.id = firstOf(t, b.cfg, b.topic).ProducerID
+	b.wipe = func(t *testing.T) {
+		t.Helper()
+		stop()
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		start()
+	}
+	return b
 }
 
 // A client that looks for its broker has no id yet, and may try one address after another.
