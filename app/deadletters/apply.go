@@ -85,66 +85,6 @@ func (w *work) turn(ctx context.Context, queues []*queue) error {
 	return w.letGo(ctx, queues)
 }
 
-// remember takes over which letters earlier runs of the same plan have acted on: what has come of those is asked,
-// and nothing is done to them again.
-func (w *work) remember(ctx context.Context) error {
-	if w.known {
-		return nil
-	}
-	services := map[string]bool{}
-	for _, item := range w.plan.Items {
-		services[item.Service] = true
-	}
-	for service := range services {
-		if err := w.acted(ctx, service); err != nil {
-			return err
-		}
-	}
-	w.known = true
-	return nil
-}
-
-// acted notes the letters of a service on which the plan has acted.
-func (w *work) acted(ctx context.Context, service string) error {
-	ids, err := w.desk.store.Begun(ctx, service, w.request.By)
-	for _, id := range ids {
-		w.before[id] = true
-	}
-	return err
-}
-
-// hold keeps the plan's orders in hand while the run is alive, those too that an earlier run took and could not
-// let go. One that another plan has taken over is not let go by this one.
-func (w *work) hold(ctx context.Context) error {
-	orders, err := w.desk.store.Hold(ctx, w.request.By)
-	if err != nil {
-		return err
-	}
-	clear(w.held)
-	for _, order := range orders {
-		w.held[order] = true
-	}
-	return nil
-}
-
-// letGo lets the orders go of whose letters everything is known, at all consumers.
-func (w *work) letGo(ctx context.Context, queues []*queue) error {
-	open := map[string]bool{}
-	for _, q := range queues {
-		open[q.order] = open[q.order] || !q.over()
-	}
-	for order := range w.held {
-		if open[order] {
-			continue
-		}
-		if err := w.desk.store.LetGo(ctx, order, w.request.By); err != nil {
-			return err
-		}
-		delete(w.held, order)
-	}
-	return nil
-}
-
 func allowed(p Plan, r Request) error {
 	sum, err := p.sum()
 	switch {
@@ -332,22 +272,6 @@ func away(ctx context.Context, err error) bool {
 	return fault.KindOf(err) == fault.Unavailable || ctx.Err() != nil
 }
 
-// take takes the letter's order in hand. What an earlier run has done to it is heard of all the same when another
-// plan has the order by now.
-func (w *work) take(ctx context.Context, item Item) error {
-	if item.OrderID == "" {
-		return nil
-	}
-	err := w.desk.store.Take(ctx, item.OrderID, w.request.By)
-	if errors.Is(err, ErrInHand) && w.resumed(item) {
-		return nil
-	}
-	if err == nil {
-		w.held[item.OrderID] = true
-	}
-	return err
-}
-
 // harmless looks once more, before the act, where nobody has allowed new effects: what would have come to nothing
 // when the plan was made may have come to something since. It fails with ErrNewEffects then. What is decided
 // between the look and the handler is not seen.
@@ -364,13 +288,6 @@ func (w *work) harmless(ctx context.Context, item Item) error {
 		return ErrNewEffects.Because(fmt.Errorf("%s, since it was made: plan again", now))
 	}
 	return nil
-}
-
-// resumed says whether this plan has acted on a letter, which is there still. It is the audit's word, and not
-// drawn from where the letter is: it may have failed again since, or somebody else may have brought it there.
-func (w *work) resumed(item Item) bool {
-	_, there := w.now[item.ID]
-	return there && w.before[item.ID]
 }
 
 // watch notes the messages that waited behind an item, to say what becomes of them.
