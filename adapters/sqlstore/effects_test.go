@@ -205,3 +205,34 @@ func TestWhoeverLooksAtTheShelfHoldsIt(t *testing.T) {
 		t.Errorf("%d orders hold the last item", n)
 	}
 }
+
+// Whoever waits for an order that another process decides on sees that decision, and not what was before it:
+// it would decide on that, be refused, and begin again with everything that shares its transaction.
+func TestWhoeverWaitsForASagaSeesWhatItHasBecome(t *testing.T) {
+	t.Parallel()
+	db := realPostgres(t, "orders")
+	ours, theirs := newVersioned(t, db), NewSagas(newCore(db))
+	id := ours.placed(1)
+	rival, seen := make(chan error, 1), make(chan int, 8)
+	look := func() {
+		rival <- theirs.Do(t.Context(), func(tx engine.Tx) error {
+			found, err := tx.Sagas(t.Context(), id)
+			if err == nil {
+				seen <- found[id].Version
+			}
+			return err
+		})
+	}
+	ours.keep(id, func(i *engine.Instance) {
+		go look()
+		until(t, func() bool {
+			return count(t, db, "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.query LIKE '%FROM orders%'") > 0
+		})
+	})
+	if err := <-rival; err != nil {
+		t.Fatal(err)
+	}
+	if first := <-seen; first != 2 {
+		t.Errorf("it saw version %d of the saga, which had become 2", first)
+	}
+}

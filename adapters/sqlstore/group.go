@@ -143,9 +143,10 @@ func (g *group) take() []*member {
 	return members
 }
 
-// together commits members in one transaction and writes down what became of each. When the
-// transaction fails for a reason that may lie in one of them, each is run by itself, so that it
-// never fails its neighbours.
+// together commits members in one transaction and writes down what became of each. When another
+// transaction was in the way it is tried once more, since that one has ended by then. When it fails
+// for a reason that may lie in one of the members, each is run by itself, so that it never fails its
+// neighbours.
 func (c *Core) together(members []*member) {
 	members = c.unseen(members)
 	if len(members) == 0 {
@@ -161,6 +162,11 @@ func (c *Core) together(members []*member) {
 		}
 	}()
 	err := c.commit(ctx, members)
+	if len(members) > 1 && meetsAnother(err) {
+		if members = undecided(members); len(members) > 0 {
+			err = c.commit(ctx, members)
+		}
+	}
 	if err == nil {
 		for _, m := range members {
 			m.apart = meetsAnother(m.err)
@@ -168,15 +174,27 @@ func (c *Core) together(members []*member) {
 		return
 	}
 	away := fault.KindOf(err) == fault.Unavailable && !errors.Is(err, sqldb.ErrBusy)
-	for _, m := range members {
+	for _, m := range undecided(members) {
 		switch {
-		case m.err != nil || m.panicked != nil || m.duplicate: // that stands, whatever became of the others
 		case away, len(members) == 1 && !meetsAnother(err):
 			m.err = err
 		default:
 			m.apart = true
 		}
 	}
+}
+
+// undecided are the members of a transaction that failed of which nothing is known. What was found out
+// about the others stands, whatever became of the transaction.
+func undecided(members []*member) []*member {
+	var open []*member
+	for _, m := range members {
+		if m.err == nil && m.panicked == nil && !m.duplicate {
+			m.parked = false
+			open = append(open, m)
+		}
+	}
+	return open
 }
 
 // unseen leaves out the members whose messages are known to have been handled.

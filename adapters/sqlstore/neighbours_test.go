@@ -244,3 +244,45 @@ func TestAUnitThatMeetsOthersAFewTimesSucceedsInTheEnd(t *testing.T) {
 		d.effects(t, 1)
 	})
 }
+
+// Whoever was in the way has ended by the time that it shows: those who met it go on together.
+func TestUnitsThatMeetAnotherTransactionAreCommittedTogetherAfterIt(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "payments", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		db := open(t)
+		core, _, seen := paymentStore(t, db)
+		once := insert("inbox", "consumer text, message_id text, outcome text, handled_at timestamptz", "")
+		writes := func(id string) error {
+			return core.do(t.Context(), func(u *unit) error {
+				u.stage(once, "c", id, "done", u.now)
+				return nil
+			})
+		}
+		if err := writes("taken"); err != nil {
+			t.Fatal(err)
+		}
+		runs := 0
+		deeds := []func() error{
+			func() error { return writes("ours") },
+			func() error {
+				return core.do(t.Context(), func(u *unit) error {
+					runs++
+					if runs == 1 { // it has not seen yet what the other has written
+						u.stage(once, "c", "taken", "done", u.now)
+					}
+					return nil
+				})
+			},
+			func() error { return writes("theirs") },
+		}
+		if err := errors.Join(gathered(t, core, deeds...)...); err != nil {
+			t.Fatal(err)
+		}
+		if want := []int{1, 1, 3}; !slices.Equal(seen.all, want) {
+			t.Errorf("the transactions committed %v units, want %v", seen.all, want)
+		}
+		if n := count(t, db, "SELECT count(*) FROM inbox"); n != 3 {
+			t.Errorf("there are %d rows", n)
+		}
+	})
+}

@@ -127,15 +127,19 @@ func (t *sagaTx) Sagas(_ context.Context, orderIDs ...string) (map[string]*engin
 	return found, nil
 }
 
+// readSagas locks the orders first and reads in a statement of its own. In one statement PostgreSQL would give
+// whoever waited for an order the order as it is now, and the saga beside it as it was before the wait.
 func readSagas(b *batch, orderIDs []string) (map[string]sagaRecord, error) {
-	lock := b.core.DB.Dialect.ForUpdate()
-	if lock != "" {
-		lock += " OF o"
+	if lock := b.core.DB.Dialect.ForUpdate(); lock != "" {
+		query := b.tx.Rebind("SELECT FROM orders WHERE " + b.among("id") + " ORDER BY id" + lock)
+		if _, err := b.tx.ExecContext(b.ctx, query, b.set(orderIDs)); err != nil {
+			return nil, fmt.Errorf("lock orders: %w", err)
+		}
 	}
 	var rows []sagaRecord
 	const query = `SELECT o.id, o.created_at, s.definition, s.state, s.version, s.journal_seq, s.journal_hash, s.timeline_seq, s.entered_at
 		FROM orders o LEFT JOIN sagas s ON s.order_id = o.id WHERE `
-	if err := b.rows(&rows, query+b.among("o.id")+" ORDER BY o.id"+lock, b.set(orderIDs)); err != nil {
+	if err := b.rows(&rows, query+b.among("o.id"), b.set(orderIDs)); err != nil {
 		return nil, fmt.Errorf("read sagas: %w", err)
 	}
 	found := make(map[string]sagaRecord, len(rows))
