@@ -53,9 +53,11 @@ func Open(value []byte) (Envelope, error) {
 	if len(value) > MaxBytes {
 		return Envelope{}, ErrTooLarge
 	}
-	var e Envelope
-	if err := json.Unmarshal(value, &e); err != nil {
-		return Envelope{}, ErrNotEnvelope.Because(err)
+	e, ok := written(value)
+	if !ok {
+		if err := json.Unmarshal(value, &e); err != nil {
+			return Envelope{}, ErrNotEnvelope.Because(err)
+		}
 	}
 	switch {
 	case !isUUID(e.EventID):
