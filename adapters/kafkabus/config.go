@@ -33,6 +33,9 @@ type Config struct {
 	// Session is told of every session of a consumer group that begins here: of the first, and of one
 	// for each rebalance. It must not block.
 	Session func(group string)
+	// Unwanted says of a record's value that nobody here wants it. A Windowed counts such a record as
+	// acknowledged without handing it out; nil for none. It is called by many goroutines at once.
+	Unwanted func(value []byte) bool
 }
 
 // Security says how connections are protected and who we are. The zero value is PLAINTEXT.
@@ -108,6 +111,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Session == nil {
 		c.Session = func(string) {}
+	}
+	if c.Unwanted == nil {
+		c.Unwanted = func([]byte) bool { return false }
 	}
 	return c
 }

@@ -88,9 +88,15 @@ func (r *reader) run() {
 	r.linger()
 }
 
-// take reads a record. What is kept of it is copied: a record is a part of all that was fetched
+// take reads a record, and passes over one that nobody wants. What is kept of it is copied: a record is a part of all that was fetched
 // with it, from every partition, and would keep that in memory as long as itself.
 func (r *reader) take(record *sarama.ConsumerMessage) {
+	if r.unwanted(record.Value) {
+		r.window.pass(record.Offset)
+		r.commit()
+		r.throttle()
+		return
+	}
 	msg, _ := marshaler{}.Unmarshal(record) // it never fails
 	msg.Payload = bytes.Clone(msg.Payload)
 	h := &held{
@@ -170,12 +176,17 @@ func (r *reader) settle(d *delivered) {
 		}
 	default:
 		r.window.acknowledge(d.held)
-		if offset, moved := r.window.committable(); moved {
-			r.mark(offset)
-		}
+		r.commit()
 		r.throttle()
 	}
 	r.taken(-1) // last: closing may end the session when it hears of it
+}
+
+// commit tells the group how far everything is acknowledged.
+func (r *reader) commit() {
+	if offset, moved := r.window.committable(); moved {
+		r.mark(offset)
+	}
 }
 
 // later delivers a refused message again, after the pause.

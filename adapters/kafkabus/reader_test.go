@@ -27,13 +27,16 @@ type desk struct {
 	paused bool
 }
 
+// unwanted is what nobody of these tests wants.
+func unwanted(value []byte) bool { return string(value) == "unwanted" }
+
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	d := &desk{out: make(chan *message.Message), records: make(chan *sarama.ConsumerMessage), ended: make(chan struct{})}
 	live, stop := context.WithCancel(t.Context())
 	session, end := context.WithCancel(live)
 	d.end, d.close = end, stop
-	d.sub = &subscription{topic: "t", out: d.out, live: live, stopping: make(chan struct{}), idle: make(chan struct{}, 1)}
+	d.sub = &subscription{topic: "t", out: d.out, live: live, unwanted: unwanted, stopping: make(chan struct{}), idle: make(chan struct{}, 1)}
 	paused := func(is bool) func() {
 		return func() {
 			d.mu.Lock()
@@ -90,6 +93,33 @@ func (d *desk) quiet(t *testing.T, why string) {
 func offsetOf(msg *message.Message) int64 {
 	_, _, offset, _, _ := Origin(msg)
 	return offset
+}
+
+func TestARecordThatNobodyWantsIsPassedOverAndCommittedInItsTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		d.put(3, "a", []byte("unwanted"))
+		if marked, _ := d.at(); marked != 4 {
+			t.Errorf("marked %d when nothing was in hand", marked)
+		}
+		d.put(4, "a", []byte("wanted"))
+		d.put(5, "a", []byte("unwanted"))
+		d.put(6, "b", []byte("wanted too"))
+		first, second := <-d.out, <-d.out
+		if offsetOf(first) != 4 || offsetOf(second) != 6 {
+			t.Errorf("came %d and %d", offsetOf(first), offsetOf(second))
+		}
+		second.Ack()
+		if marked, _ := d.at(); marked != 4 {
+			t.Errorf("marked %d before the wanted one was acknowledged", marked)
+		}
+		first.Ack()
+		if marked, _ := d.at(); marked != 7 {
+			t.Errorf("marked %d in the end", marked)
+		}
+		d.quiet(t, "everything was handed out")
+	})
 }
 
 func TestARefusedMessageComesAgainAfterThePauseAndOnlyItsKeyWaits(t *testing.T) {

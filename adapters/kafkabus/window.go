@@ -104,6 +104,21 @@ func (w *window) acknowledge(h *held) {
 		delete(w.lanes, l.key)
 	}
 	h.done, h.msg, h.lane, h.place = true, nil, nil, place{}
+	w.advance()
+}
+
+// pass takes in the partition's next record as one that is acknowledged.
+func (w *window) pass(offset int64) {
+	if len(w.order) == 0 {
+		w.upTo, w.moved = offset+1, true
+		return
+	}
+	w.order = append(w.order, &held{offset: offset, done: true})
+	w.advance()
+}
+
+// advance moves upTo over everything that is acknowledged.
+func (w *window) advance() {
 	for len(w.order) > 0 && w.order[0].done {
 		w.upTo, w.moved = w.order[0].offset+1, true
 		w.order[0] = nil

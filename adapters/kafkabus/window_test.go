@@ -65,9 +65,7 @@ func TestAWindowKeepsTheOrderOfEveryKeyAndCommitsWithoutAGap(t *testing.T) {
 				*from = slices.Delete(*from, at, at+1)
 				return h
 			}
-			acknowledge = func(h *held) {
-				delete(keys, h.offset)
-				w.acknowledge(h)
+			commit = func() {
 				if upTo, moved := w.committable(); moved {
 					if upTo <= committed {
 						t.Fatalf("committed %d after %d", upTo, committed)
@@ -80,6 +78,11 @@ func TestAWindowKeepsTheOrderOfEveryKeyAndCommitsWithoutAGap(t *testing.T) {
 					}
 				}
 			}
+			acknowledge = func(h *held) {
+				delete(keys, h.offset)
+				w.acknowledge(h)
+				commit()
+			}
 		)
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {
@@ -91,6 +94,12 @@ func TestAWindowKeepsTheOrderOfEveryKeyAndCommitsWithoutAGap(t *testing.T) {
 				}
 				all = append(all, offset)
 				w.add(entry(offset, 1), key)
+			},
+			"pass": func(t *rapid.T) {
+				offset += rapid.Int64Range(1, 3).Draw(t, "gap")
+				all = append(all, offset)
+				w.pass(offset)
+				commit()
 			},
 			"hand out": func(*rapid.T) { handOut() },
 			"acknowledge": func(t *rapid.T) {

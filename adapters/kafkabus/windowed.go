@@ -94,7 +94,8 @@ type subscription struct {
 	group    string
 	out      chan<- *message.Message
 	live     context.Context // every session is within it
-	stopping chan struct{}   // closed when nothing more may be handed out
+	unwanted func([]byte) bool
+	stopping chan struct{} // closed when nothing more may be handed out
 	inHand   atomic.Int64
 	idle     chan struct{} // something was settled and nothing is in hand; capacity 1
 }
@@ -137,7 +138,7 @@ func (w *Windowed) read(ctx context.Context, topic string, out chan<- *message.M
 	// Sessions outlive ctx by the grace time.
 	live, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	s := &subscription{topic: topic, group: w.group, out: out, live: live, stopping: make(chan struct{}), idle: make(chan struct{}, 1)}
+	s := &subscription{topic: topic, group: w.group, out: out, live: live, unwanted: w.cfg.Unwanted, stopping: make(chan struct{}), idle: make(chan struct{}, 1)}
 	w.running.Go(func() {
 		defer end()
 		select {

@@ -201,9 +201,9 @@ func (s *stack) consume(b *base, core *sqlstore.Core, metrics *telemetry.Metrics
 	letters := sqlstore.NewDeadLetters(core)
 	s.process.consuming = append(s.process.consuming, part{"consumers of " + service.Name, func(ctx context.Context) error {
 		router, err := messaging.NewRouter(messaging.Config{
-			Subscriber: func(group string) (message.Subscriber, error) {
+			Subscriber: func(group string, unwanted func([]byte) bool) (message.Subscriber, error) {
 				c := s.kafkaFor(logger)
-				c.Session = metrics.ConsumerSession
+				c.Session, c.Unwanted = metrics.ConsumerSession, unwanted
 				subscriber, err := s.subscriber(c, group)
 				if err == nil {
 					joins.watch(group, subscriber)

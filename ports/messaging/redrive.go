@@ -19,7 +19,7 @@ var (
 // that of every other message.
 func (c consumer) addRedrive(router *message.Router) error {
 	g := c.service.RedriveGroup()
-	subscriber, err := c.Subscriber(g.Name)
+	subscriber, err := c.Subscriber(g.Name, func([]byte) bool { return false })
 	if err != nil {
 		return fmt.Errorf("consumer group %s: %w", g.Name, err)
 	}

@@ -44,7 +44,7 @@ func run(t *testing.T, service messaging.Service, change ...func(*messaging.Conf
 	r.topics[again.Topic] = newTopic(again.Topic)
 	byGroup[again.Name] = r.topics[again.Topic]
 	config := messaging.Config{
-		Subscriber:  func(group string) (message.Subscriber, error) { return byGroup[group], nil },
+		Subscriber:  func(group string, _ func([]byte) bool) (message.Subscriber, error) { return byGroup[group], nil },
 		Origin:      origin,
 		DeadLetters: r.letters,
 		Observer:    r.seen,

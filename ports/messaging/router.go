@@ -67,7 +67,7 @@ func (c consumer) addEvents(router *message.Router, g Group, log watermill.Logge
 	processor, err := cqrs.NewEventGroupProcessorWithConfig(router, cqrs.EventGroupProcessorConfig{
 		GenerateSubscribeTopic: func(cqrs.EventGroupProcessorGenerateSubscribeTopicParams) (string, error) { return g.Topic, nil },
 		SubscriberConstructor: func(cqrs.EventGroupProcessorSubscriberConstructorParams) (message.Subscriber, error) {
-			return c.Subscriber(g.Name)
+			return c.Subscriber(g.Name, c.unwanted(g))
 		},
 		AckOnUnknownEvent: true, // rolling upgrades; admit has counted it
 		Marshaler:         envelopes{},
@@ -87,7 +87,7 @@ func (c consumer) addCommand(router *message.Router, g Group, log watermill.Logg
 	processor, err := cqrs.NewCommandProcessorWithConfig(router, cqrs.CommandProcessorConfig{
 		GenerateSubscribeTopic: func(cqrs.CommandProcessorGenerateSubscribeTopicParams) (string, error) { return g.Topic, nil },
 		SubscriberConstructor: func(cqrs.CommandProcessorSubscriberConstructorParams) (message.Subscriber, error) {
-			return c.Subscriber(g.Name)
+			return c.Subscriber(g.Name, c.unwanted(g))
 		},
 		Marshaler: envelopes{},
 		Logger:    log,

@@ -175,7 +175,7 @@ func TestARebalanceInTheMiddleOfAHandlerDoublesNoEffect(t *testing.T) {
 		member := func(hold func(ctx context.Context, id string)) (*contexts, func()) {
 			tapped := &contexts{last: map[string]context.Context{}}
 			router, err := messaging.NewRouter(messaging.Config{
-				Subscriber: func(group string) (message.Subscriber, error) {
+				Subscriber: func(group string, _ func([]byte) bool) (message.Subscriber, error) {
 					s, err := kafkabus.NewWindowed(cfg, group)
 					return &tap{s, tapped}, err
 				},
