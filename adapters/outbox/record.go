@@ -80,8 +80,12 @@ func (r *Record) message(ctx context.Context) *message.Message {
 }
 
 // watermillLog gives Watermill our log. What it calls info is its own bookkeeping, and what it
-// calls an error is here one refused attempt, of which the sender says more and less often.
+// calls an error is here one refused attempt, of which the sender says more and less often. Where
+// nobody sees either, Watermill need not gather them: it would take a hundredth of the time.
 func watermillLog(logger *slog.Logger) watermill.LoggerAdapter {
+	if !logger.Enabled(context.Background(), slog.LevelDebug) {
+		return watermill.NopLogger{}
+	}
 	return watermill.NewSlogLoggerWithLevelMapping(logger, map[slog.Level]slog.Level{
 		slog.LevelInfo:  slog.LevelDebug,
 		slog.LevelError: slog.LevelDebug,

@@ -86,16 +86,18 @@ func (u *unit) Publish(m messages.Message) error {
 	if err != nil {
 		return err
 	}
-	ctx, span := u.core.Tracer.Start(u.ctx, "create "+spec.Topic, trace.WithSpanKind(trace.SpanKindProducer),
-		trace.WithAttributes(
+	ctx, span := u.core.Tracer.Start(u.ctx, "create "+spec.Topic, trace.WithSpanKind(trace.SpanKindProducer))
+	defer span.End()
+	if span.IsRecording() {
+		span.SetAttributes(
 			attribute.String("messaging.system", "kafka"),
 			attribute.String("messaging.operation.name", "create"),
 			attribute.String("messaging.operation.type", "create"),
 			attribute.String("messaging.destination.name", spec.Topic),
 			attribute.String("messaging.message.id", id),
 			attribute.String("messaging.message.conversation_id", m.Order()),
-		))
-	defer span.End()
+		)
+	}
 	traceID := span.SpanContext().TraceID().String()
 	envelope, err := messages.Seal(id, traceID, u.now, m)
 	if err != nil {

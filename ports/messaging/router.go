@@ -34,8 +34,7 @@ func NewRouter(config Config, service Service) (*message.Router, error) {
 		return nil, err
 	}
 	c := consumer{Config: config, service: service, groups: make(map[string]Group, len(groups))}
-	// What Watermill calls info is its own bookkeeping.
-	log := watermill.NewSlogLoggerWithLevelMapping(config.Logger, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug})
+	log := watermillLog(config.Logger)
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: config.Policy.CloseTimeout}, log)
 	if err != nil {
 		return nil, fmt.Errorf("router of %s: %w", service.Name, err)
@@ -157,4 +156,20 @@ func (envelopes) Unmarshal(msg *message.Message, m any) error {
 // Marshal always fails: a handler publishes into the outbox of its transaction and nowhere else.
 func (envelopes) Marshal(any) (*message.Message, error) {
 	return nil, errors.New("messages are published through the outbox of a transaction")
+}
+
+// watermillLog gives Watermill our log. What it calls info is its own bookkeeping.
+func watermillLog(logger *slog.Logger) watermill.LoggerAdapter {
+	return untraced{watermill.NewSlogLoggerWithLevelMapping(logger, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug})}
+}
+
+// untraced drops Watermill's traces, two a message, before their fields are gathered: no level shows them.
+type untraced struct{ watermill.LoggerAdapter }
+
+// Trace does nothing.
+func (untraced) Trace(string, watermill.LogFields) {}
+
+// With keeps it so.
+func (u untraced) With(fields watermill.LogFields) watermill.LoggerAdapter {
+	return untraced{u.LoggerAdapter.With(fields)}
 }

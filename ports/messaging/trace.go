@@ -17,21 +17,7 @@ func (c consumer) trace(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
 		d := deliveryOf(msg)
 		ctx := propagation.TraceContext{}.Extract(msg.Context(), propagation.MapCarrier(msg.Metadata))
-		options := []trace.SpanStartOption{
-			trace.WithSpanKind(trace.SpanKindConsumer),
-			trace.WithAttributes(
-				attribute.String("messaging.system", "kafka"),
-				attribute.String("messaging.operation.name", "process"),
-				attribute.String("messaging.operation.type", "process"),
-				attribute.String("messaging.destination.name", d.topic),
-				attribute.String("messaging.destination.partition.id", strconv.Itoa(int(d.partition))),
-				attribute.String("messaging.consumer.group.name", d.group.Name),
-				attribute.Int64("messaging.kafka.offset", d.offset),
-				attribute.String("messaging.message.id", d.id),
-				attribute.String("messaging.message.conversation_id", d.orderID),
-				attribute.Int("messaging.message.body.size", len(msg.Payload)),
-			),
-		}
+		options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}
 		if creator := trace.SpanContextFromContext(ctx); creator.IsValid() {
 			options = append(options, trace.WithLinks(trace.Link{SpanContext: creator}))
 		}
@@ -39,15 +25,33 @@ func (c consumer) trace(next message.HandlerFunc) message.HandlerFunc {
 		defer span.End()
 		msg.SetContext(ctx)
 		_, err := next(msg)
-		span.SetAttributes(
-			attribute.String("millrace.handler", d.label()),
-			attribute.String("millrace.outcome", d.outcome),
-			attribute.Int("millrace.attempts", d.attempts),
-		)
+		if !span.IsRecording() {
+			return nil, err
+		}
+		span.SetAttributes(d.attributes(len(msg.Payload))...)
 		if d.err != nil && d.outcome != OutcomeDone {
 			span.RecordError(d.err)
 			span.SetStatus(codes.Error, reason(d.err))
 		}
 		return nil, err
+	}
+}
+
+// attributes describe the delivery and what became of it.
+func (d *delivery) attributes(size int) []attribute.KeyValue {
+	return []attribute.KeyValue{
+		attribute.String("messaging.system", "kafka"),
+		attribute.String("messaging.operation.name", "process"),
+		attribute.String("messaging.operation.type", "process"),
+		attribute.String("messaging.destination.name", d.topic),
+		attribute.String("messaging.destination.partition.id", strconv.Itoa(int(d.partition))),
+		attribute.String("messaging.consumer.group.name", d.group.Name),
+		attribute.Int64("messaging.kafka.offset", d.offset),
+		attribute.String("messaging.message.id", d.id),
+		attribute.String("messaging.message.conversation_id", d.orderID),
+		attribute.Int("messaging.message.body.size", size),
+		attribute.String("millrace.handler", d.label()),
+		attribute.String("millrace.outcome", d.outcome),
+		attribute.Int("millrace.attempts", d.attempts),
 	}
 }
