@@ -2,8 +2,6 @@ package kafkabus
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/IBM/sarama"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -46,33 +44,34 @@ func (marshaler) Marshal(topic string, msg *message.Message) (*sarama.ProducerMe
 	if key := msg.Metadata.Get(headerCorrelationID); key != "" {
 		record.Key = sarama.StringEncoder(key)
 	}
-	if msg.Metadata.Get(headerEventID) == "" && msg.UUID != "" {
-		record.Headers = append(record.Headers, header(headerEventID, msg.UUID))
-	}
-	for _, name := range slices.Sorted(maps.Keys(msg.Metadata)) {
-		record.Headers = append(record.Headers, header(name, msg.Metadata[name]))
-	}
+	record.Headers = recordHeaders(msg)
 	return record, nil
-}
-
-func header(name, value string) sarama.RecordHeader {
-	return sarama.RecordHeader{Key: []byte(name), Value: []byte(value)}
 }
 
 // Unmarshal makes a message of any record whatever. It never fails, because a record that it
 // refused would block its partition for ever; what is wrong with a record is found by its reader.
 func (marshaler) Unmarshal(record *sarama.ConsumerMessage) (*message.Message, error) {
-	metadata := make(message.Metadata, len(record.Headers))
-	for _, h := range record.Headers {
-		if h != nil {
-			metadata[string(h.Key)] = string(h.Value)
-		}
+	return draftOf(record).message(), nil
+}
+
+// draft is what messages are made of: a new one for every delivery, since its receiver may write on it.
+type draft struct {
+	id      string
+	payload []byte
+	headers headers
+}
+
+func draftOf(record *sarama.ConsumerMessage) draft {
+	d := draft{payload: record.Value, headers: headersOf(record)}
+	d.id = d.headers.get(headerEventID)
+	if len(d.id) != 36 || uuid.Validate(d.id) != nil {
+		d.id = messages.ForeignID(record.Topic, record.Partition, record.Offset)
 	}
-	id := metadata[headerEventID]
-	if len(id) != 36 || uuid.Validate(id) != nil {
-		id = messages.ForeignID(record.Topic, record.Partition, record.Offset)
-	}
-	msg := message.NewMessage(id, record.Value)
-	msg.Metadata = metadata
-	return msg, nil
+	return d
+}
+
+func (d draft) message() *message.Message {
+	msg := message.NewMessage(d.id, d.payload)
+	msg.Metadata = d.headers.metadata()
+	return msg
 }

@@ -97,12 +97,11 @@ func (r *reader) take(record *sarama.ConsumerMessage) {
 		r.throttle()
 		return
 	}
-	msg, _ := marshaler{}.Unmarshal(record) // it never fails
-	msg.Payload = bytes.Clone(msg.Payload)
 	h := &held{
-		offset: record.Offset, msg: msg,
+		offset: record.Offset, draft: draftOf(record),
 		place: place{record.Topic, record.Partition, record.Offset, bytes.Clone(record.Key), record.Timestamp},
 	}
+	h.draft.payload = bytes.Clone(record.Value)
 	h.weight = len(record.Key) + len(record.Value)
 	for _, header := range record.Headers {
 		if header != nil {
@@ -136,7 +135,7 @@ func (r *reader) outlet() (chan<- *message.Message, *message.Message) {
 			return nil, nil
 		}
 		ctx, end := context.WithCancel(r.session)
-		r.next, r.handing = h.msg.Copy(), &delivered{held: h, end: end}
+		r.next, r.handing = h.draft.message(), &delivered{held: h, end: end}
 		r.next.SetContext(withPlace(ctx, h.place))
 	}
 	return r.out, r.next

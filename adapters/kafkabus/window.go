@@ -1,7 +1,5 @@
 package kafkabus
 
-import "github.com/ThreeDotsLabs/watermill/message"
-
 const (
 	windowLimit   = 64      // messages of one partition in hand at most
 	windowBacklog = 256     // and those that wait for their turn, before fetching pauses
@@ -35,7 +33,7 @@ type held struct {
 	lane   *lane
 	done   bool
 
-	msg   *message.Message // what every delivery is a copy of; nil when it is acknowledged
+	draft draft // what every delivery is made of; empty when it is acknowledged
 	place place
 }
 
@@ -103,7 +101,7 @@ func (w *window) acknowledge(h *held) {
 	case !l.own:
 		delete(w.lanes, l.key)
 	}
-	h.done, h.msg, h.lane, h.place = true, nil, nil, place{}
+	h.done, h.draft, h.lane, h.place = true, draft{}, nil, place{}
 	w.advance()
 }
 

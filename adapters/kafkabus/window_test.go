@@ -5,12 +5,11 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"pgregory.net/rapid"
 )
 
 func entry(offset int64, weight int) *held {
-	return &held{offset: offset, weight: weight, msg: message.NewMessage(fmt.Sprint(offset), nil)}
+	return &held{offset: offset, weight: weight, draft: draft{id: fmt.Sprint(offset)}}
 }
 
 // keyOf draws one of three keys, or none.
