@@ -60,11 +60,12 @@ type Config struct {
 // Core runs units of work on one service's database.
 type Core struct {
 	Config
-	group group
+	group  group
+	breath time.Duration // see there
 }
 
 // NewCore makes the part that all stores of a service share.
-func NewCore(c Config) *Core { return &Core{Config: c} }
+func NewCore(c Config) *Core { return &Core{Config: c, breath: breath} }
 
 // attempts is how often a unit is run by itself when it meets another transaction.
 const attempts = 8

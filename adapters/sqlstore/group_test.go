@@ -380,3 +380,42 @@ func TestManyUnitsOfManyOrdersEndAsIfOneAfterTheOther(t *testing.T) {
 		}
 	})
 }
+
+// Where many have come together, those who come next are waited for; where few have, nobody waits.
+func TestABusyServiceGathersAndAnIdleOneDoesNot(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "payments", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		db := open(t)
+		unit := func(core *Core) func() error {
+			return func() error { return core.do(t.Context(), func(*unit) error { return nil }) }
+		}
+		idle, _, few := paymentStore(t, db)
+		idle.breath = time.Hour // which nobody waits for
+		for range 2 {
+			if err := errors.Join(gathered(t, idle, slices.Repeat([]func() error{unit(idle)}, crowd-1)...)...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := []int{1, crowd - 1, 1, crowd - 1}; !slices.Equal(few.all, want) {
+			t.Errorf("an idle service committed %v units, want %v", few.all, want)
+		}
+
+		busy, _, many := paymentStore(t, db)
+		busy.breath = time.Second
+		if err := errors.Join(gathered(t, busy, slices.Repeat([]func() error{unit(busy)}, crowd)...)...); err != nil {
+			t.Fatal(err)
+		}
+		var late sync.WaitGroup
+		for range 3 {
+			late.Go(func() {
+				if err := unit(busy)(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		late.Wait()
+		if want := []int{1, crowd, 3}; !slices.Equal(many.all, want) {
+			t.Errorf("a busy service committed %v units, want %v", many.all, want)
+		}
+	})
+}
