@@ -105,6 +105,11 @@ var mutants = []mutant{
 
 	// The group commit.
 	{
+		name: "units that met another transaction go on one by one", file: "adapters/sqlstore/group.go",
+		edits:  one("	if len(members) > 1 && meetsAnother(err) {\n", "	if len(members) > largestGroup && meetsAnother(err) {\n"),
+		checks: []check{{store, "^TestUnitsThatMeetAnotherTransactionAreCommittedTogetherAfterIt$" + sqlite}},
+	},
+	{
 		name: "a failed member's inbox row stays", file: "adapters/sqlstore/batch.go",
 		edits:  one("	if len(b.undone) == 0 {\n		return nil", "	if b.undone != nil || len(b.undone) == 0 {\n		return nil"),
 		checks: []check{{store, "^TestAUnitThatFailsOrPanicsIsMissedByNobody$" + sqlite}},
@@ -203,10 +208,23 @@ var mutants = []mutant{
 	{
 		name: "an offset is committed past a message that is still in hand", file: "adapters/kafkabus/window.go",
 		edits: []edit{
-			{"	for len(w.order) > 0 && w.order[0].done {\n", "	w.upTo, w.moved = max(w.upTo, h.offset+1), true\n	for len(w.order) > 0 && w.order[0].done {\n"},
+			{"place{}\n	w.advance()\n", "place{}\n	w.upTo, w.moved = max(w.upTo, h.offset+1), true\n	w.advance()\n"},
 			{"		w.upTo, w.moved = w.order[0].offset+1, true\n", ""},
 		},
 		checks: []check{{kafka, "^TestARecordThatIsRefusedForEverHoldsTheOffsetAndNobodyElse$"}},
+	},
+	{
+		name: "a record that nobody wants is committed together with those before it", file: "adapters/kafkabus/window.go",
+		edits:  one("	if len(w.order) == 0 {\n		w.upTo", "	if w.order != nil || w.lanes != nil {\n		w.upTo"),
+		checks: []check{{kafka, "^TestARecordThatNobodyWantsIsPassedOverAndCommittedInItsTurn$"}},
+	},
+	{
+		name: "a message that the service handles is passed over", file: "ports/messaging/unwanted.go",
+		edits: []edit{
+			{"		if !ok || handled[name] {\n", "		if !ok || name == \"\" {\n"},
+			{"		if err != nil || handled[e.Type] {\n", "		if err != nil {\n"},
+		},
+		checks: []check{{policy, "^TestOnlyAWholeMessageThatNobodyHandlesIsUnwanted$"}},
 	},
 	{
 		name: "a key's messages are handed out side by side", file: "adapters/kafkabus/window.go",
@@ -334,6 +352,14 @@ var mutants = []mutant{
 	},
 
 	// The saga.
+	{
+		name: "a saga is read as it was before its order was waited for", file: "adapters/sqlstore/sagas.go",
+		edits: []edit{
+			{"	if lock := b.core.DB.Dialect.ForUpdate(); lock != \"\" {\n", "	if lock := b.core.DB.Dialect.ForUpdate(); lock == \"none\" {\n"},
+			{"query+b.among(\"o.id\"), b.set", "query+b.among(\"o.id\")+\" ORDER BY o.id FOR UPDATE OF o\", b.set"},
+		},
+		checks: []check{{store, "^TestWhoeverWaitsForASagaSeesWhatItHasBecome$"}},
+	},
 	{
 		name: "a timer counts whatever entry it was set for", file: "sagas/order/decide.go",
 		edits:  one("*m.timer != current {", "m.timer.Name != current.Name {"),
