@@ -223,7 +223,7 @@ func TestWhoeverWaitsForASagaSeesWhatItHasBecome(t *testing.T) {
 			return err
 		})
 	}
-	ours.keep(id, func(i *engine.Instance) {
+	ours.keep(id, func(*engine.Instance) {
 		go look()
 		until(t, func() bool {
 			return count(t, db, "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.query LIKE '%FROM orders%'") > 0
