@@ -61,7 +61,7 @@ type Config struct {
 type Core struct {
 	Config
 	group  group
-	breath time.Duration // see there
+	breath func(n int) time.Duration // before the next transaction, after one of n units
 }
 
 // NewCore makes the part that all stores of a service share.

@@ -18,11 +18,12 @@ const (
 	// groupTime is how long a shared transaction may take: a connection that hangs is noticed then.
 	groupTime = 10 * time.Second
 
-	// crowd is how many units of one transaction show that the service is busy. The next one is begun a breath
-	// later then: where processor time is what is short, fewer and larger transactions bring everybody's
-	// turn sooner. Fewer units than that wait for nobody.
-	crowd  = 16
-	breath = 20 * time.Millisecond
+	// crowd is how many units of one transaction show that the service is busy. The next one is begun later
+	// then, by a breath for each of them: where processor time is what is short, fewer and larger
+	// transactions bring everybody's turn sooner. Fewer units than that wait for nobody.
+	crowd         = 4
+	breathOfOne   = 2 * time.Millisecond
+	longestBreath = 30 * time.Millisecond
 )
 
 // group gathers the units of one service that are asked for at the same time. There is one
@@ -106,11 +107,7 @@ func (g *group) join(m *member, c *Core) {
 func (g *group) run(c *Core) {
 	last := 0 // members of the last transaction
 	for {
-		wait := c.Gather
-		if last >= crowd {
-			wait = max(wait, c.breath)
-		}
-		if wait > 0 && !g.full() {
+		if wait := max(c.Gather, c.breath(last)); wait > 0 && !g.full() {
 			time.Sleep(wait)
 		}
 		members := g.take()
@@ -123,6 +120,14 @@ func (g *group) run(c *Core) {
 			close(m.done)
 		}
 	}
+}
+
+// breath is how long to wait after a transaction of n units.
+func breath(n int) time.Duration {
+	if n < crowd {
+		return 0
+	}
+	return min(longestBreath, time.Duration(n)*breathOfOne)
 }
 
 // full says whether enough have gathered for the largest transaction there is.

@@ -390,7 +390,12 @@ func TestABusyServiceGathersAndAnIdleOneDoesNot(t *testing.T) {
 			return func() error { return core.do(t.Context(), func(*unit) error { return nil }) }
 		}
 		idle, _, few := paymentStore(t, db)
-		idle.breath = time.Hour // which nobody waits for
+		idle.breath = func(n int) time.Duration {
+			if wait := breath(n); wait > 0 {
+				t.Errorf("after %d units it would wait %s", n, wait)
+			}
+			return 0
+		}
 		for range 2 {
 			if err := errors.Join(gathered(t, idle, slices.Repeat([]func() error{unit(idle)}, crowd-1)...)...); err != nil {
 				t.Fatal(err)
@@ -401,7 +406,7 @@ func TestABusyServiceGathersAndAnIdleOneDoesNot(t *testing.T) {
 		}
 
 		busy, _, many := paymentStore(t, db)
-		busy.breath = time.Second
+		busy.breath = func(n int) time.Duration { return min(time.Second, 1000*breath(n)) }
 		if err := errors.Join(gathered(t, busy, slices.Repeat([]func() error{unit(busy)}, crowd)...)...); err != nil {
 			t.Fatal(err)
 		}
