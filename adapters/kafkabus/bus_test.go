@@ -96,8 +96,8 @@ func TestAForeignRecordWithoutAnIDIsNamedByItsPlace(t *testing.T) {
 		seen := map[string]bool{}
 		for range records {
 			msg := next(t, in)
-			where, partition, offset, key, _ := kafkabus.Origin(msg)
-			if msg.UUID != messages.ForeignID(where, partition, offset) || key != nil {
+			where, partition, offset, key, at := kafkabus.Origin(msg)
+			if msg.UUID != messages.ForeignID(where, partition, offset, at) || key != nil {
 				t.Errorf("record %s/%d@%d has id %s and key %q", where, partition, offset, msg.UUID, key)
 			}
 			seen[msg.UUID] = true

@@ -34,7 +34,7 @@ type Config struct {
 	// for each rebalance. It must not block.
 	Session func(group string)
 	// Unwanted says of a record's value that nobody here wants it. A Windowed counts such a record as
-	// acknowledged without handing it out; nil for none. It is called by many goroutines at once.
+	// acknowledged without handing it out; nil for none. It is called once a delivery, by many goroutines.
 	Unwanted func(value []byte) bool
 }
 

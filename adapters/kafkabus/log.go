@@ -40,7 +40,8 @@ func watermillLog(logger *slog.Logger) watermill.LoggerAdapter {
 	return untraced{watermill.NewSlogLoggerWithLevelMapping(logger, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug})}
 }
 
-// untraced drops Watermill's traces, some a message, before their fields are gathered: no level shows them.
+// untraced drops Watermill's traces before their fields are gathered: no level shows them, and there are
+// several for every message.
 type untraced struct{ watermill.LoggerAdapter }
 
 // Trace does nothing.

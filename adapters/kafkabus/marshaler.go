@@ -54,7 +54,8 @@ func (marshaler) Unmarshal(record *sarama.ConsumerMessage) (*message.Message, er
 	return draftOf(record).message(), nil
 }
 
-// draft is what messages are made of: a new one for every delivery, since its receiver may write on it.
+// draft is what messages are made of, one for each delivery: a receiver may write on its message, and must
+// leave the payload as it is.
 type draft struct {
 	id      string
 	payload []byte
@@ -65,7 +66,7 @@ func draftOf(record *sarama.ConsumerMessage) draft {
 	d := draft{payload: record.Value, headers: headersOf(record)}
 	d.id = d.headers.get(headerEventID)
 	if len(d.id) != 36 || uuid.Validate(d.id) != nil {
-		d.id = messages.ForeignID(record.Topic, record.Partition, record.Offset)
+		d.id = messages.ForeignID(record.Topic, record.Partition, record.Offset, record.Timestamp)
 	}
 	return d
 }

@@ -112,7 +112,6 @@ func (w *window) pass(offset int64) {
 		return
 	}
 	w.order = append(w.order, &held{offset: offset, done: true})
-	w.advance()
 }
 
 // advance moves upTo over everything that is acknowledged.

@@ -60,12 +60,11 @@ type Config struct {
 // Core runs units of work on one service's database.
 type Core struct {
 	Config
-	group  group
-	breath func(n int) time.Duration // before the next transaction, after one of n units
+	group group
 }
 
 // NewCore makes the part that all stores of a service share.
-func NewCore(c Config) *Core { return &Core{Config: c, breath: breath} }
+func NewCore(c Config) *Core { return &Core{Config: c} }
 
 // attempts is how often a unit is run by itself when it meets another transaction.
 const attempts = 8

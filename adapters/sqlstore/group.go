@@ -19,11 +19,12 @@ const (
 	groupTime = 10 * time.Second
 
 	// crowd is how many units of one transaction show that the service is busy. The next one is begun later
-	// then, by a breath for each of them: where processor time is what is short, fewer and larger
-	// transactions bring everybody's turn sooner. Fewer units than that wait for nobody.
+	// then, by a breath for each of them, as long as others come: where processor time is what is short,
+	// fewer and larger transactions bring everybody's turn sooner. Fewer units than that wait for nobody.
 	crowd         = 4
 	breathOfOne   = 2 * time.Millisecond
 	longestBreath = 30 * time.Millisecond
+	silence       = 2 * time.Millisecond // in which nobody has come: nobody is waited for any longer
 )
 
 // group gathers the units of one service that are asked for at the same time. There is one
@@ -107,8 +108,10 @@ func (g *group) join(m *member, c *Core) {
 func (g *group) run(c *Core) {
 	last := 0 // members of the last transaction
 	for {
-		if wait := max(c.Gather, c.breath(last)); wait > 0 && !g.full() {
-			time.Sleep(wait)
+		if c.Gather > 0 && g.size() < largestGroup {
+			time.Sleep(c.Gather)
+		} else {
+			g.gather(breath(last))
 		}
 		members := g.take()
 		last = len(members)
@@ -130,11 +133,23 @@ func breath(n int) time.Duration {
 	return min(longestBreath, time.Duration(n)*breathOfOne)
 }
 
-// full says whether enough have gathered for the largest transaction there is.
-func (g *group) full() bool {
+// gather waits for units, up to a limit and as long as they come.
+func (g *group) gather(limit time.Duration) {
+	for seen := g.size(); limit > 0 && seen < largestGroup; limit -= silence {
+		time.Sleep(min(silence, limit))
+		now := g.size()
+		if now == seen {
+			return
+		}
+		seen = now
+	}
+}
+
+// size is how many wait.
+func (g *group) size() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.waiting) >= largestGroup
+	return len(g.waiting)
 }
 
 // take gives the members that have gathered, in the order in which they came: of several with one
@@ -162,16 +177,14 @@ func (g *group) take() []*member {
 }
 
 // together commits members in one transaction and writes down what became of each. When another
-// transaction was in the way it is tried once more, since that one has ended by then. When it fails
-// for a reason that may lie in one of the members, each is run by itself, so that it never fails its
-// neighbours.
+// transaction was in the way all go once more together: mostly it has ended by then. When the
+// transaction fails for a reason that may lie in one of the members, each is run by itself, so that
+// it never fails its neighbours.
 func (c *Core) together(members []*member) {
 	members = c.unseen(members)
 	if len(members) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(members[0].ctx), groupTime)
-	defer cancel()
 	defer func() {
 		if p := recover(); p != nil { // a mistake around the transaction, which is rolled back
 			for _, m := range members {
@@ -179,10 +192,10 @@ func (c *Core) together(members []*member) {
 			}
 		}
 	}()
-	err := c.commit(ctx, members)
+	err := c.try(members)
 	if len(members) > 1 && meetsAnother(err) {
-		if members = undecided(members); len(members) > 0 {
-			err = c.commit(ctx, members)
+		if members = c.unhandled(members); len(members) > 0 {
+			err = c.try(members)
 		}
 	}
 	if err == nil {
@@ -202,13 +215,34 @@ func (c *Core) together(members []*member) {
 	}
 }
 
-// undecided are the members of a transaction that failed of which nothing is known. What was found out
-// about the others stands, whatever became of the transaction.
+// try is commit within the time that a shared transaction may take.
+func (c *Core) try(members []*member) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(members[0].ctx), groupTime)
+	defer cancel()
+	return c.commit(ctx, members)
+}
+
+// unhandled are those members of a transaction that failed whose messages were not handled before: they are
+// run again from their beginning, those that failed by themselves too, since what they saw of their
+// neighbours has never been.
+func (c *Core) unhandled(members []*member) []*member {
+	var again []*member
+	for _, m := range members {
+		if m.duplicate {
+			c.Observer.Duplicate(m.cause.Handler)
+			continue
+		}
+		m.parked = false
+		again = append(again, m)
+	}
+	return again
+}
+
+// undecided are the members of a transaction that failed of which nothing is known.
 func undecided(members []*member) []*member {
 	var open []*member
 	for _, m := range members {
 		if m.err == nil && m.panicked == nil && !m.duplicate {
-			m.parked = false
 			open = append(open, m)
 		}
 	}

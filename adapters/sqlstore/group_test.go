@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"millrace/adapters/adaptertest"
@@ -381,46 +382,44 @@ func TestManyUnitsOfManyOrdersEndAsIfOneAfterTheOther(t *testing.T) {
 	})
 }
 
-// Where many have come together, those who come next are waited for; where few have, nobody waits.
-func TestABusyServiceGathersAndAnIdleOneDoesNot(t *testing.T) {
+// Whoever comes while others come shares their transaction; nobody is waited for who does not come.
+func TestABusyServiceGathersForAsLongAsUnitsCome(t *testing.T) {
 	t.Parallel()
-	adaptertest.EachDatabase(t, "payments", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
-		db := open(t)
-		unit := func(core *Core) func() error {
-			return func() error { return core.do(t.Context(), func(*unit) error { return nil }) }
+	for n, want := range map[int]time.Duration{1: 0, crowd - 1: 0, crowd: crowd * breathOfOne, largestGroup: longestBreath} {
+		if got := breath(n); got != want {
+			t.Errorf("after %d units the next transaction waits up to %s, want %s", n, got, want)
 		}
-		idle, _, few := paymentStore(t, db)
-		idle.breath = func(n int) time.Duration {
-			if wait := breath(n); wait > 0 {
-				t.Errorf("after %d units it would wait %s", n, wait)
-			}
-			return 0
-		}
-		for range 2 {
-			if err := errors.Join(gathered(t, idle, slices.Repeat([]func() error{unit(idle)}, crowd-1)...)...); err != nil {
-				t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		g := &group{}
+		come := func(every time.Duration, times int) {
+			for range times {
+				time.Sleep(every)
+				g.mu.Lock()
+				g.waiting = append(g.waiting, &member{})
+				g.mu.Unlock()
 			}
 		}
-		if want := []int{1, crowd - 1, 1, crowd - 1}; !slices.Equal(few.all, want) {
-			t.Errorf("an idle service committed %v units, want %v", few.all, want)
+		took := func() time.Duration {
+			from := time.Now()
+			g.gather(longestBreath)
+			return time.Since(from)
 		}
-
-		busy, _, many := paymentStore(t, db)
-		busy.breath = func(n int) time.Duration { return min(time.Second, 1000*breath(n)) }
-		if err := errors.Join(gathered(t, busy, slices.Repeat([]func() error{unit(busy)}, crowd)...)...); err != nil {
-			t.Fatal(err)
+		if d := took(); d != silence {
+			t.Errorf("nobody was waited for during %s", d)
 		}
-		var late sync.WaitGroup
-		for range 3 {
-			late.Go(func() {
-				if err := unit(busy)(); err != nil {
-					t.Error(err)
-				}
-			})
+		var coming sync.WaitGroup
+		coming.Go(func() { come(silence/2+1, 6) })
+		if d := took(); d <= 3*silence || d > 6*silence || g.size() != 6 {
+			t.Errorf("in %s came %d", d, g.size())
 		}
-		late.Wait()
-		if want := []int{1, crowd, 3}; !slices.Equal(many.all, want) {
-			t.Errorf("a busy service committed %v units, want %v", many.all, want)
+		coming.Go(func() { come(silence/2+1, largestGroup) })
+		if d := took(); d != longestBreath {
+			t.Errorf("those who never end to come were waited for during %s", d)
+		}
+		coming.Wait()
+		if d := took(); d != 0 {
+			t.Errorf("a transaction that is full waited for %s", d)
 		}
 	})
 }

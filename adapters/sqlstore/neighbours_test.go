@@ -245,7 +245,7 @@ func TestAUnitThatMeetsOthersAFewTimesSucceedsInTheEnd(t *testing.T) {
 	})
 }
 
-// Whoever was in the way has ended by the time that it shows: those who met it go on together.
+// Mostly whoever was in the way has ended by the time that it shows: those who met it go on together.
 func TestUnitsThatMeetAnotherTransactionAreCommittedTogetherAfterIt(t *testing.T) {
 	t.Parallel()
 	adaptertest.EachDatabase(t, "payments", func(t *testing.T, open func(*testing.T) *sqldb.DB) {

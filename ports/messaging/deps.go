@@ -55,8 +55,8 @@ const (
 // Config is what a router needs from outside.
 type Config struct {
 	// Subscriber makes the member of a consumer group. The context of its messages ends when the
-	// message is no longer ours; acknowledging it after that has no effect. What is unwanted, by its
-	// value, it need not deliver; what it does deliver of that is acknowledged all the same.
+	// message is no longer ours; acknowledging it after that has no effect. It may ask once of each
+	// record, by its value, whether it is unwanted, and does not deliver it then: it has been counted.
 	Subscriber func(group string, unwanted func(value []byte) bool) (message.Subscriber, error)
 	// Origin says where a delivered message lies, its key (nil when it has none) and its time.
 	Origin      func(*message.Message) (topic string, partition int32, offset int64, key []byte, at time.Time)

@@ -76,7 +76,11 @@ type record struct {
 	key     string
 	value   string
 	headers map[string]string
+	later   time.Duration // than the others it was written
 }
+
+// written is when records were written.
+var written = time.Unix(1700000000, 0)
 
 // place is a record on a topic, and how its deliveries ended.
 type place struct {
@@ -94,7 +98,7 @@ var errSession = errors.New("kafka server: The provided member is not known in t
 
 func origin(msg *message.Message) (string, int32, int64, []byte, time.Time) {
 	p, _ := msg.Context().Value(placeKey{}).(*place) // the rig has put it there
-	return p.topic, 3, p.offset, []byte(p.record.key), time.Unix(1700000000, 0)
+	return p.topic, 3, p.offset, []byte(p.record.key), written.Add(p.record.later)
 }
 
 // topic is one partition as watermill-kafka reads it: one message in hand, delivered again a
@@ -137,7 +141,7 @@ func (t *topic) deliver(ctx context.Context, out chan<- *message.Message, p *pla
 	defer end(nil)
 	p.lose = func() { end(errSession) }
 	for {
-		msg := message.NewMessage(messages.ForeignID(p.topic, 3, p.offset), []byte(p.record.value))
+		msg := message.NewMessage(messages.ForeignID(p.topic, 3, p.offset, written), []byte(p.record.value))
 		for name, value := range p.record.headers {
 			msg.Metadata.Set(name, value)
 		}

@@ -2,10 +2,11 @@ package messaging
 
 import "millrace/app/messages"
 
-// unwanted says of a record of a group's topic that the service has no handler for it. More than a third of
-// all deliveries are of that kind, since a topic has many readers; to say so here, before the record has become
-// a message with a goroutine, a context and a span, saves the most of their cost. It is the verdict of
-// admit, which sees what a subscriber delivers all the same: whatever is wrong or unknown is not unwanted.
+// unwanted says of a record of a group's topic that the service has no handler for it, and counts it as
+// skipped. More than a third of all deliveries are of that kind, since a topic has many readers. Saying so
+// before the record has become a message, with a goroutine, a context and a span, saves most of what it costs.
+//
+// The verdict is the one that admit gives to a message: whatever is wrong or unknown is not unwanted.
 func (c consumer) unwanted(g Group) func(value []byte) bool {
 	handled := make(map[string]bool, len(g.Handlers))
 	for _, h := range g.Handlers {

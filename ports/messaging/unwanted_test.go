@@ -33,7 +33,7 @@ func TestOnlyAWholeMessageThatNobodyHandlesIsUnwanted(t *testing.T) {
 		"of a type of another topic":       {group, good(t, &messages.InventoryFailed{OrderID: "ord_1"}).value, false},
 		"of a type that is not known":      {group, strings.Replace(other, "PaymentFailed", "PaymentDelayed", 1), false},
 		"broken":                           {group, other[:len(other)-2], false},
-		"without an id":                    {group, strings.Replace(other, `"eventId":"`, `"eventId":"not-`, 1), false},
+		"without an id":                    {group, `{"eventId":"` + strings.Repeat("x", 36) + other[len(`{"eventId":"`)+36:], false},
 		"of another service, a type twice": {group, strings.Replace(other, `,"data"`, `,"type":"PaymentSucceeded","data"`, 1), false},
 		"empty":                            {group, "", false},
 		"of another service, sent again":   {again, other, false},

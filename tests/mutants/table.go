@@ -37,7 +37,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a message is marked as done before the work", file: "adapters/sqlstore/group.go",
-		edits:  one("	err := c.commit(ctx, members)\n", "	if c.Marks != nil {\n		for _, m := range members {\n			c.Marks.Mark([]messages.Cause{m.cause})\n		}\n	}\n	err := c.commit(ctx, members)\n"),
+		edits:  one("	err := c.try(members)\n", "	if c.Marks != nil {\n		for _, m := range members {\n			c.Marks.Mark([]messages.Cause{m.cause})\n		}\n	}\n	err := c.try(members)\n"),
 		checks: []check{{store, "^TestAMessageIsMarkedAfterItsCommitAndNotBefore$" + sqlite}},
 	},
 	{
