@@ -24,7 +24,7 @@ const (
 	crowd         = 4
 	breathOfOne   = 2 * time.Millisecond
 	longestBreath = 30 * time.Millisecond
-	silence       = 2 * time.Millisecond // in which nobody has come: nobody is waited for any longer
+	silence       = 5 * time.Millisecond // in which nobody has come: nobody is waited for any longer
 )
 
 // group gathers the units of one service that are asked for at the same time. There is one
