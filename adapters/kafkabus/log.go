@@ -37,17 +37,5 @@ func (l saramaLog) Println(v ...any) {
 
 // watermillLog is logger in Watermill's shape. What Watermill calls info is its own bookkeeping.
 func watermillLog(logger *slog.Logger) watermill.LoggerAdapter {
-	return untraced{watermill.NewSlogLoggerWithLevelMapping(logger, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug})}
-}
-
-// untraced drops Watermill's traces before their fields are gathered: no level shows them, and there are
-// several for every message.
-type untraced struct{ watermill.LoggerAdapter }
-
-// Trace does nothing.
-func (untraced) Trace(string, watermill.LogFields) {}
-
-// With keeps it so.
-func (u untraced) With(fields watermill.LogFields) watermill.LoggerAdapter {
-	return untraced{u.LoggerAdapter.With(fields)}
+	return watermill.NewSlogLoggerWithLevelMapping(logger, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug})
 }

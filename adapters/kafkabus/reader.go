@@ -88,8 +88,8 @@ func (r *reader) run() {
 	r.linger()
 }
 
-// take reads a record, and passes over one that nobody wants. What is kept of it is copied: a record is a part of all that was fetched
-// with it, from every partition, and would keep that in memory as long as itself.
+// take reads a record, and passes over one that nobody wants. What is kept of it is copied: a record is a
+// part of all that was fetched with it, from every partition, and would keep that in memory as long as itself.
 func (r *reader) take(record *sarama.ConsumerMessage) {
 	if r.unwanted(record.Value) {
 		r.window.pass(record.Offset)
@@ -181,9 +181,9 @@ func (r *reader) settle(d *delivered) {
 	r.taken(-1) // last: closing may end the session when it hears of it
 }
 
-// commit tells the group how far everything is acknowledged.
+// commit tells the group how far everything is acknowledged, while the partition is ours.
 func (r *reader) commit() {
-	if offset, moved := r.window.committable(); moved {
+	if offset, moved := r.window.committable(); moved && r.session.Err() == nil {
 		r.mark(offset)
 	}
 }

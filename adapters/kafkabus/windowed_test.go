@@ -219,6 +219,26 @@ func TestARebalanceWithAWindowInFlightLosesNothing(t *testing.T) {
 	})
 }
 
+func TestWhatNobodyWantsIsReadAndNotDelivered(t *testing.T) {
+	t.Parallel()
+	onEachBroker(t, func(t *testing.T, cfg kafkabus.Config) {
+		name := onePartition(t, cfg, 0, "a", "b", "a", "b", "a", "b")
+		cfg.Unwanted = func(value []byte) bool { return string(value) != "2" }
+		s, err := kafkabus.NewWindowed(cfg, "g."+name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		msg := next(t, subscribe(t, s, name))
+		if n, _ := number(msg); n != 2 {
+			t.Errorf("%d was delivered", n)
+		}
+		awaitLag(t, cfg, "g."+name, name, func(n int64) bool { return n == 4 })
+		msg.Ack()
+		awaitLag(t, cfg, "g."+name, name, func(n int64) bool { return n == 0 })
+	})
+}
+
 // The child of the next test acknowledges all but every seventh message, and tells what it
 // acknowledges before it does so.
 func TestWindowedChild(t *testing.T) {

@@ -25,8 +25,15 @@ import (
 // sizes remembers how many units each transaction committed.
 type sizes struct {
 	silent
-	mu  sync.Mutex
-	all []int
+	mu         sync.Mutex
+	all        []int
+	duplicates int
+}
+
+func (s *sizes) Duplicate(string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.duplicates++
 }
 
 func (s *sizes) CommitBatch(n int) {

@@ -274,14 +274,31 @@ func TestUnitsThatMeetAnotherTransactionAreCommittedTogetherAfterIt(t *testing.T
 				})
 			},
 			func() error { return writes("theirs") },
+			func() error { // what it saw of its neighbours has never been
+				return core.do(byMessage(t.Context(), "judged"), func(*unit) error {
+					if runs == 1 {
+						return errors.New("refused")
+					}
+					return nil
+				})
+			},
+			func() error {
+				return core.do(messages.WithCause(t.Context(), messages.Cause{Consumer: "c", MessageID: "taken"}), func(*unit) error {
+					t.Error("a message that was handled before is run")
+					return nil
+				})
+			},
 		}
 		if err := errors.Join(gathered(t, core, deeds...)...); err != nil {
 			t.Fatal(err)
 		}
-		if want := []int{1, 1, 3}; !slices.Equal(seen.all, want) {
+		if want := []int{1, 1, 4}; !slices.Equal(seen.all, want) {
 			t.Errorf("the transactions committed %v units, want %v", seen.all, want)
 		}
-		if n := count(t, db, "SELECT count(*) FROM inbox"); n != 3 {
+		if seen.duplicates != 1 {
+			t.Errorf("%d duplicates were counted", seen.duplicates)
+		}
+		if n := count(t, db, "SELECT count(*) FROM inbox"); n != 4 {
 			t.Errorf("there are %d rows", n)
 		}
 	})

@@ -6,7 +6,7 @@ import "time"
 // needs to see why and to send it again. The bytes are kept as they were read.
 type DeadLetter struct {
 	ID        string // derived from consumer and message: keeping it twice has one effect
-	MessageID string // the inbox row: its eventId, or its place in Kafka when no handler was given it
+	MessageID string // the inbox row: its eventId, or its place in Kafka (ForeignID) when no handler was given it
 	OrderID   string // empty when the record does not say which order it belongs to
 
 	Service  string // such as "inventory-service"

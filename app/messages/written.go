@@ -6,8 +6,8 @@ import (
 )
 
 // written reads an envelope that stands as Encode writes it: its members in their order, without blanks and
-// escapes. What it reads is what encoding/json reads, for a fifth of the time. ok is false for everything
-// else, which encoding/json must judge.
+// escapes. What it reads is what encoding/json reads, in less time. ok is false for everything else, which
+// encoding/json must judge.
 func written(value []byte) (e Envelope, ok bool) {
 	rest := value
 	member := func(opening string) (text []byte) {

@@ -66,7 +66,7 @@ func deliveryOf(msg *message.Message) *delivery {
 // receive reads the envelope and tells the unit of work what led to it.
 //
 // The inbox row of a message is named by its eventId, that of a record without a readable envelope
-// by its place in Kafka.
+// by its place in Kafka and its time.
 func (c consumer) receive(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
 		d := &delivery{msg: msg, service: c.service.Name, group: c.groups[message.HandlerNameFromCtx(msg.Context())], outcome: OutcomeDone}
