@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"log/slog"
 	"time"
@@ -9,7 +10,6 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	wsql "github.com/ThreeDotsLabs/watermill-sql/v4/pkg/sql"
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/jmoiron/sqlx"
 
 	"millrace/adapters/sqldb"
 	"millrace/domain/fault"
@@ -44,11 +44,27 @@ func NewWriter(dialect sqldb.Dialect, logger *slog.Logger) *Writer {
 	return &Writer{schema: schema{dialect: dialect}, log: watermillLog(logger)}
 }
 
+// Execer is a transaction that records are written in, or a queue of its statements.
+type Execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// executor is an Execer as Watermill's publisher asks for it, which only ever writes.
+type executor struct{ to Execer }
+
+func (e executor) ExecContext(ctx context.Context, query string, args ...any) (wsql.Result, error) {
+	return e.to.ExecContext(ctx, query, args...)
+}
+
+func (executor) QueryContext(context.Context, string, ...any) (wsql.Rows, error) {
+	return nil, errWriteOnly
+}
+
 // Append writes all records with one INSERT, whatever their topics, in the order given. They are
 // sent when tx has been committed, and do not exist when it has not. Only thousands of records
 // need more than one statement. It fails with ErrIncomplete, or with a fault of the database, and
 // changes no record.
-func (w *Writer) Append(ctx context.Context, tx *sqlx.Tx, records []Record) error {
+func (w *Writer) Append(ctx context.Context, tx Execer, records []Record) error {
 	msgs := make([]*message.Message, len(records))
 	for i := range records {
 		r := &records[i]
@@ -57,7 +73,7 @@ func (w *Writer) Append(ctx context.Context, tx *sqlx.Tx, records []Record) erro
 		}
 		msgs[i] = r.message(ctx)
 	}
-	publisher, err := wsql.NewPublisher(wsql.TxFromStdSQL(tx.Tx), wsql.PublisherConfig{SchemaAdapter: w.schema}, w.log)
+	publisher, err := wsql.NewPublisher(executor{tx}, wsql.PublisherConfig{SchemaAdapter: w.schema}, w.log)
 	if err != nil {
 		return fmt.Errorf("outbox publisher: %w", err)
 	}

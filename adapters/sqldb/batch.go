@@ -1,11 +1,11 @@
 package sqldb
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
 	"database/sql/driver"
-	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -19,7 +19,8 @@ import (
 type Statement struct {
 	Query   string
 	Args    []any
-	Returns bool // it has a RETURNING clause, of text columns
+	Returns bool // it has a RETURNING clause, of text columns: see Result
+	Into    any  // of a SELECT: a pointer to the slice that its rows are added to, of structs with db tags or of single values
 }
 
 // Result is what a statement of a batch did.
@@ -28,46 +29,12 @@ type Result struct {
 	Returned [][]string // a row each, where the statement has a RETURNING clause
 }
 
-// Tx is a transaction that can send many statements at once.
-type Tx struct {
-	*sqlx.Tx
-	conn *sqlx.Conn // PostgreSQL only: the connection underneath
-}
-
-// InBatchTx is InTx with a transaction that can send batches.
-func (d *DB) InBatchTx(ctx context.Context, fn func(*Tx) error) error {
-	if d.Dialect == SQLite {
-		return d.InTx(ctx, func(tx *sqlx.Tx) error { return fn(&Tx{Tx: tx}) })
-	}
-	conn, err := d.Connx(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }() // gives it back to the pool
-	tx, err := conn.BeginTxx(ctx, &sql.TxOptions{})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after the commit; a panic must not keep the connection
-	if err := fn(&Tx{Tx: tx, conn: conn}); err != nil {
-		return err
-	}
-	return tx.Commit()
-}
-
 // Batch runs the statements in their order and tells what each of them did. It stops at the first
-// that fails. PostgreSQL gets them in one round trip: waiting for an answer to each costs both
-// sides more than the statements themselves.
+// that fails. PostgreSQL gets them in one round trip, the transaction's beginning too: waiting for an
+// answer to each costs both sides more than the statements themselves.
 func (t *Tx) Batch(ctx context.Context, statements []Statement) ([]Result, error) {
-	results := make([]Result, len(statements))
-	if t.conn == nil || len(statements) == 1 {
-		for i, s := range statements {
-			var err error
-			if results[i], err = t.run(ctx, s); err != nil {
-				return nil, err
-			}
-		}
-		return results, nil
+	if t.file != nil {
+		return t.oneByOne(ctx, statements)
 	}
 	if trace.SpanFromContext(ctx).IsRecording() {
 		var span trace.Span
@@ -75,22 +42,30 @@ func (t *Tx) Batch(ctx context.Context, statements []Statement) ([]Result, error
 			trace.WithAttributes(attribute.Int("db.operation.batch.size", len(statements))))
 		defer span.End()
 	}
-	err := t.conn.Raw(func(raw any) error {
-		conn, err := postgresConn(raw)
-		if err != nil {
-			return err
-		}
+	results := make([]Result, len(statements))
+	err := t.raw(func(conn *pgx.Conn) (err error) {
 		batch := &pgx.Batch{}
+		first := !t.begun
+		if first {
+			batch.Queue("BEGIN")
+			t.begun = true // whatever comes of it: the end looks
+		}
 		for _, s := range statements {
 			batch.Queue(t.Rebind(s.Query), s.Args...)
 		}
 		sent := conn.SendBatch(ctx, batch)
-		for i, s := range statements {
-			if results[i], err = answer(sent, s); err != nil {
-				return errors.Join(err, sent.Close())
+		defer func() { err = cmp.Or(err, sent.Close()) }()
+		if first {
+			if _, err := sent.Exec(); err != nil {
+				return err
 			}
 		}
-		return sent.Close()
+		for i, s := range statements {
+			if results[i], err = answer(sent, s); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -98,18 +73,32 @@ func (t *Tx) Batch(ctx context.Context, statements []Statement) ([]Result, error
 	return results, nil
 }
 
-// run runs one statement by itself.
+// oneByOne is Batch in SQLite, where there is no way to go.
+func (t *Tx) oneByOne(ctx context.Context, statements []Statement) ([]Result, error) {
+	results := make([]Result, len(statements))
+	for i, s := range statements {
+		var err error
+		if results[i], err = t.run(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
 func (t *Tx) run(ctx context.Context, s Statement) (Result, error) {
 	query := t.Rebind(s.Query)
+	if s.Into != nil {
+		return Result{}, t.file.SelectContext(ctx, s.Into, query, s.Args...)
+	}
 	if !s.Returns {
-		done, err := t.ExecContext(ctx, query, s.Args...)
+		done, err := t.file.ExecContext(ctx, query, s.Args...)
 		if err != nil {
 			return Result{}, err
 		}
 		changed, err := done.RowsAffected()
 		return Result{Changed: changed}, err
 	}
-	rows, err := t.QueryxContext(ctx, query, s.Args...)
+	rows, err := t.file.QueryxContext(ctx, query, s.Args...)
 	if err != nil {
 		return Result{}, err
 	}
@@ -118,21 +107,12 @@ func (t *Tx) run(ctx context.Context, s Statement) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	var r Result
-	for rows.Next() {
-		row, into := textRow(len(columns))
-		if err := rows.Scan(into...); err != nil {
-			return Result{}, err
-		}
-		r.Returned = append(r.Returned, row)
-	}
-	r.Changed = int64(len(r.Returned))
-	return r, rows.Err()
+	return returned(rows, len(columns))
 }
 
 // answer reads what PostgreSQL says to one statement of a batch.
 func answer(sent pgx.BatchResults, s Statement) (Result, error) {
-	if !s.Returns {
+	if s.Into == nil && !s.Returns {
 		tag, err := sent.Exec()
 		return Result{Changed: tag.RowsAffected()}, err
 	}
@@ -141,9 +121,27 @@ func answer(sent pgx.BatchResults, s Statement) (Result, error) {
 		return Result{}, err
 	}
 	defer rows.Close()
+	if s.Into != nil {
+		return Result{}, collect(rows, s.Into)
+	}
+	return returned(rows, len(rows.FieldDescriptions()))
+}
+
+// scanner is what the rows of both dialects can do.
+type scanner interface {
+	Next() bool
+	Scan(into ...any) error
+	Err() error
+}
+
+// returned reads the rows of a RETURNING clause.
+func returned(rows scanner, columns int) (Result, error) {
 	var r Result
 	for rows.Next() {
-		row, into := textRow(len(rows.FieldDescriptions()))
+		row, into := make([]string, columns), make([]any, columns)
+		for i := range row {
+			into[i] = &row[i]
+		}
 		if err := rows.Scan(into...); err != nil {
 			return Result{}, err
 		}
@@ -153,13 +151,38 @@ func answer(sent pgx.BatchResults, s Statement) (Result, error) {
 	return r, rows.Err()
 }
 
-// textRow makes a row and where to scan it.
-func textRow(columns int) (row []string, into []any) {
-	row, into = make([]string, columns), make([]any, columns)
-	for i := range row {
-		into[i] = &row[i]
+// named gives pgx's rows the names of their columns as sqlx asks for them, so that it can fill structs.
+type named struct{ pgx.Rows }
+
+func (n named) Columns() ([]string, error) {
+	fields := n.FieldDescriptions()
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.Name
 	}
-	return row, into
+	return names, nil
+}
+
+func (n named) Close() error {
+	n.Rows.Close()
+	return nil
+}
+
+// collect adds rows to the slice that into points to.
+func collect(rows pgx.Rows, into any) error {
+	slice := reflect.ValueOf(into).Elem()
+	kind := slice.Type().Elem()
+	if kind.Kind() == reflect.Struct {
+		return sqlx.StructScan(named{rows}, into)
+	}
+	for rows.Next() {
+		value := reflect.New(kind)
+		if err := rows.Scan(value.Interface()); err != nil {
+			return err
+		}
+		slice.Set(reflect.Append(slice, value.Elem()))
+	}
+	return rows.Err()
 }
 
 // postgresConn finds pgx's connection under what database/sql was given.

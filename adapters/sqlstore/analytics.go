@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"millrace/adapters/sqldb"
@@ -26,7 +25,7 @@ var (
 	}
 )
 
-var endings = &loader[string, app.Known]{read: readEndings}
+var endings = &loader[string, app.Known]{"endings", readEndings}
 
 // Analytics is the state of the read models. It lies in ordering's database: a list is read from the
 // model and from the orders beside it at one moment.
@@ -37,7 +36,7 @@ func NewAnalytics(core *Core) *Analytics { return &Analytics{core} }
 
 // Do runs fn in one transaction; see app/analytics.Work.
 func (s *Analytics) Do(ctx context.Context, fn func(app.Tx) error) error {
-	return s.core.do(ctx, func(u *unit) error { return fn(&analyticsTx{u}) })
+	return s.core.do(ctx, func(u *unit) error { return fn(&analyticsTx{u}) }, endings)
 }
 
 type analyticsTx struct{ *unit }
@@ -75,12 +74,10 @@ func (t *analyticsTx) recorded(o app.Ended) {
 // readEndings locks the read models, shared with others who fill them and with who moves the line, before it
 // looks: whoever exchanges one holds that lock alone, and is waited for, so that nothing is written into a table
 // on its way out. SQLite has one writer, which is lock enough.
-func readEndings(b *batch, orderIDs []string) (map[string]app.Known, error) {
+func readEndings(b *batch, orderIDs []string) reading[string, app.Known] {
+	var r reading[string, app.Known]
 	if b.core.DB.Dialect == sqldb.Postgres {
-		var names []string
-		if err := b.rows(&names, "SELECT name FROM read_models ORDER BY name FOR KEY SHARE"); err != nil {
-			return nil, fmt.Errorf("lock the read models: %w", err)
-		}
+		r.statements = []sqldb.Statement{{Query: "SELECT FROM read_models ORDER BY name FOR KEY SHARE"}}
 	}
 	var rows []struct {
 		ID        string    `db:"id"`
@@ -91,12 +88,13 @@ func readEndings(b *batch, orderIDs []string) (map[string]app.Known, error) {
 	const query = `SELECT o.id, o.created_at, b.order_id IS NOT NULL AS listed, d.order_id IS NOT NULL AS counted FROM orders o
 		LEFT JOIN orders_by_user b ON b.user_id = o.user_id AND b.order_id = o.id
 		LEFT JOIN daily_sales_orders d ON d.order_id = o.id WHERE `
-	if err := b.rows(&rows, query+b.among("o.id"), b.set(orderIDs)); err != nil {
-		return nil, fmt.Errorf("read endings: %w", err)
+	r.statements = append(r.statements, sqldb.Statement{Query: query + b.among("o.id"), Args: []any{b.set(orderIDs)}, Into: &rows})
+	r.found = func() map[string]app.Known {
+		found := make(map[string]app.Known, len(rows))
+		for _, r := range rows {
+			found[r.ID] = app.Known{PlacedAt: r.CreatedAt.UTC(), Listed: r.Listed, Counted: r.Counted}
+		}
+		return found
 	}
-	found := make(map[string]app.Known, len(rows))
-	for _, r := range rows {
-		found[r.ID] = app.Known{PlacedAt: r.CreatedAt.UTC(), Listed: r.Listed, Counted: r.Counted}
-	}
-	return found, nil
+	return r
 }

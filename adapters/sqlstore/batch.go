@@ -24,8 +24,8 @@ type batch struct {
 	tx   *sqldb.Tx
 	now  time.Time
 
-	known  map[any]gatherer // what was read, by loader
-	staged []*staged        // in the order in which tables are first touched
+	known  []gatherer // what was read, a loader each, in the order in which they were first asked
+	staged []*staged  // in the order in which tables are first touched
 	index  map[*table]*staged
 	out    []outbox.Record
 	done   []*member // those that succeeded, parked ones among them, in the order of their running
@@ -46,7 +46,7 @@ var errNothing = errors.New("nothing to commit")
 func (c *Core) newBatch(ctx context.Context) *batch {
 	return &batch{
 		core: c, ctx: ctx, now: c.Now().UTC().Truncate(time.Microsecond),
-		known: map[any]gatherer{}, index: map[*table]*staged{},
+		index: map[*table]*staged{},
 	}
 }
 
@@ -106,10 +106,8 @@ func (b *batch) decide(members []*member) error {
 				b.done = append(b.done, m)
 			}
 		}
-		for _, k := range b.known {
-			if err := k.gather(b); err != nil {
-				return err
-			}
+		if _, err := b.gather(); err != nil {
+			return err
 		}
 		members = later
 	}
@@ -158,6 +156,7 @@ func (b *batch) take(u *unit) {
 // flush writes every staged row, one statement a table and all of them at once, and the outbox.
 // What is new comes before what changes it, and that before what goes.
 func (b *batch) flush() error {
+	failpoint.Hit(failpoint.MidFlush, b.core.Service)
 	if err := b.unclaim(); err != nil {
 		return err
 	}
@@ -171,25 +170,29 @@ func (b *batch) flush() error {
 			of = append(of, s)
 		}
 	}
-	if len(statements) > 0 {
-		results, err := b.tx.Batch(b.ctx, statements)
-		if err != nil {
-			return fmt.Errorf("write what was staged: %w", err)
-		}
-		for n, s := range of {
-			s.take(results[n])
-		}
-		for _, s := range b.staged {
-			if s.table.every && s.took != int64(len(s.rows)) {
-				return fmt.Errorf("write %s: %w", s.table.name, ErrStale)
-			}
+	var outbox sqldb.Queue
+	if len(b.out) > 0 {
+		if err := b.core.Outbox.Append(b.ctx, &outbox, b.out); err != nil {
+			return err
 		}
 	}
-	failpoint.Hit(failpoint.MidFlush, b.core.Service)
-	if len(b.out) == 0 {
+	statements = append(statements, outbox.Statements...)
+	if len(statements) == 0 {
 		return nil
 	}
-	return b.core.Outbox.Append(b.ctx, b.tx.Tx, b.out)
+	results, err := b.tx.Batch(b.ctx, statements)
+	if err != nil {
+		return fmt.Errorf("write what was staged: %w", err)
+	}
+	for n, s := range of {
+		s.take(results[n])
+	}
+	for _, s := range b.staged {
+		if s.table.every && s.took != int64(len(s.rows)) {
+			return fmt.Errorf("write %s: %w", s.table.name, ErrStale)
+		}
+	}
+	return nil
 }
 
 func (s *staged) take(r sqldb.Result) {

@@ -87,6 +87,11 @@ func (o *Operator) booked(ctx context.Context, all map[string]operator.Standing,
 	return nil
 }
 
+// selecter reads in a transaction, or outside of one.
+type selecter interface {
+	SelectContext(ctx context.Context, into any, query string, args ...any) error
+}
+
 // Books reads the books of whoever the step waits for, as they are now. They are another database: what is
 // read is committed there, and stays so whatever becomes of this transaction.
 func (t *operatorTx) Books(ctx context.Context, orderID string, step saga.Step) (engine.Books, error) {
@@ -98,7 +103,7 @@ func (t *operatorTx) Books(ctx context.Context, orderID string, step saga.Step) 
 		if core == nil {
 			return engine.Books{}, fmt.Errorf("the books of %s are not open", book.service)
 		}
-		var read sqlx.QueryerContext = core.DB.Read
+		var read selecter = core.DB.Read
 		if core.DB == t.core.DB {
 			read = t.tx
 		}
@@ -107,7 +112,7 @@ func (t *operatorTx) Books(ctx context.Context, orderID string, step saga.Step) 
 			return engine.Books{}, err
 		}
 		var rows []bookRecord
-		if err := sqlx.SelectContext(ctx, read, &rows, core.DB.Read.Rebind(query), args...); err != nil {
+		if err := read.SelectContext(ctx, &rows, core.DB.Read.Rebind(query), args...); err != nil {
 			return engine.Books{}, fmt.Errorf("read the books of %s: %w", book.service, sqldb.Classify(err))
 		}
 		if len(rows) > 0 {

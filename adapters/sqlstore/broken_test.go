@@ -204,11 +204,11 @@ func TestAConnectionThatDropsLeavesNothingAndTheMessageIsTriedAgain(t *testing.T
 			if d.runs.Load() > 1 {
 				return nil
 			}
-			var pid int
-			if err := tx.tx.GetContext(tx.ctx, &pid, "SELECT pg_backend_pid()"); err != nil {
+			var pids []int
+			if err := tx.tx.SelectContext(tx.ctx, &pids, "SELECT pg_backend_pid()"); err != nil {
 				return err
 			}
-			_, err := d.db.ExecContext(tx.ctx, "SELECT pg_terminate_backend($1, 5000)", pid)
+			_, err := d.db.ExecContext(tx.ctx, "SELECT pg_terminate_backend($1, 5000)", pids[0])
 			return err
 		}
 	}

@@ -42,6 +42,9 @@ type member struct {
 	ctx   context.Context
 	cause messages.Cause
 	work  func(*unit) error
+	// expects are the loaders whose rows of the message's order it is going to ask for.
+	expects []expected
+
 	taken atomic.Bool // by a transaction, or by its caller's leaving
 	done  chan struct{}
 
@@ -56,8 +59,8 @@ type member struct {
 	apart     bool  // the shared transaction failed: it is to be run by itself
 }
 
-func newMember(ctx context.Context, work func(*unit) error) *member {
-	return &member{ctx: ctx, cause: messages.CauseOf(ctx), work: work, done: make(chan struct{})}
+func newMember(ctx context.Context, work func(*unit) error, expects ...expected) *member {
+	return &member{ctx: ctx, cause: messages.CauseOf(ctx), work: work, expects: expects, done: make(chan struct{})}
 }
 
 // inbox says whether the unit takes effect once for a message.

@@ -45,7 +45,7 @@ var errDuplicate = errors.New("the message was handled before")
 
 // claim asks the inbox about all members and gives those that are to be run: not those whose
 // messages were handled before, and not those that have to wait. It is one statement, unless one of
-// them was handled before or has to wait. A message that somebody else is handling is waited for;
+// them was handled before or has to wait; what the members are expected to read is read in the same round trip. A message that somebody else is handling is waited for;
 // rows are written in order, so that two transactions never wait for each other in a circle.
 //
 // An order is held from the commit of its first dead letter to that of the last message behind it.
@@ -62,15 +62,18 @@ func (b *batch) claim(members []*member) ([]*member, error) {
 	var rows [][]any
 	for _, m := range inOrder {
 		if m.inbox() {
+			for _, rows := range m.expects {
+				rows.expect(b, m.cause.CorrelationID)
+			}
 			rows = append(rows, []any{m.cause.Consumer, m.cause.MessageID, m.cause.CorrelationID, b.now})
 		}
 	}
 	if len(rows) == 0 {
 		return members, nil
 	}
-	results, err := b.tx.Batch(b.ctx, inboxClaim.statements(b.core.DB.Dialect, rows))
+	results, err := b.gather(inboxClaim.statements(b.core.DB.Dialect, rows)...)
 	if err != nil {
-		return nil, fmt.Errorf("inbox: %w", err)
+		return nil, err
 	}
 	won := make(map[[2]string]bool, len(rows))
 	for _, r := range results {

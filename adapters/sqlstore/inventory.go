@@ -25,8 +25,8 @@ var (
 // Every transaction of this service locks reservations first and then stock, each in the order of
 // their keys: no two of them can wait for each other.
 var (
-	reservations = &loader[string, reservationRecord]{read: readReservations}
-	stock        = &loader[string, stockRecord]{read: readStock}
+	reservations = &loader[string, reservationRecord]{"reservations", readReservations}
+	stock        = &loader[string, stockRecord]{"stock", readStock}
 )
 
 // Inventory is the inventory service's state.
@@ -37,7 +37,7 @@ func NewInventory(core *Core) *Inventory { return &Inventory{core} }
 
 // Do runs fn in one transaction; see app/inventory.Work.
 func (s *Inventory) Do(ctx context.Context, fn func(app.Tx) error) error {
-	return s.core.do(ctx, func(u *unit) error { return fn(&inventoryTx{u}) })
+	return s.core.do(ctx, func(u *unit) error { return fn(&inventoryTx{u}) }, reservations)
 }
 
 type stockRecord struct {
@@ -114,17 +114,9 @@ func (t *inventoryTx) Shelf(_ context.Context, orderID string, skus []string) (*
 	return inventory.NewShelf(orderID, levels, reservation), nil
 }
 
-func readStock(b *batch, skus []string) (map[string]stockRecord, error) {
-	var rows []stockRecord
+func readStock(b *batch, skus []string) reading[string, stockRecord] {
 	query := "SELECT sku, on_hand, reserved FROM stock WHERE " + b.among("sku") + " ORDER BY sku" + b.core.DB.Dialect.ForUpdate()
-	if err := b.rows(&rows, query, b.set(skus)); err != nil {
-		return nil, fmt.Errorf("read stock: %w", err)
-	}
-	found := make(map[string]stockRecord, len(rows))
-	for _, r := range rows {
-		found[r.SKU] = r
-	}
-	return found, nil
+	return byKey(new([]stockRecord), func(r stockRecord) string { return r.SKU }, query, b.set(skus))
 }
 
 func (t *inventoryTx) reservation(orderID string) (*inventory.Reservation, error) {
@@ -143,17 +135,9 @@ func (t *inventoryTx) reservation(orderID string) (*inventory.Reservation, error
 	return r, nil
 }
 
-func readReservations(b *batch, orderIDs []string) (map[string]reservationRecord, error) {
-	var rows []reservationRecord
+func readReservations(b *batch, orderIDs []string) reading[string, reservationRecord] {
 	query := "SELECT order_id, state, lines FROM reservations WHERE " + b.among("order_id") + " ORDER BY order_id" + b.core.DB.Dialect.ForUpdate()
-	if err := b.rows(&rows, query, b.set(orderIDs)); err != nil {
-		return nil, fmt.Errorf("read reservations: %w", err)
-	}
-	found := make(map[string]reservationRecord, len(rows))
-	for _, r := range rows {
-		found[r.OrderID] = r
-	}
-	return found, nil
+	return byKey(new([]reservationRecord), func(r reservationRecord) string { return r.OrderID }, query, b.set(orderIDs))
 }
 
 func (t *inventoryTx) Keep(s *inventory.Shelf) {

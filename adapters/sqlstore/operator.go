@@ -76,12 +76,12 @@ func (t *operatorTx) SendAgain(again []engine.Again) error {
 		if core == nil {
 			return errGone.Because(fmt.Errorf("there is no service %q", a.Service))
 		}
-		var read sqlx.QueryerContext = core.DB.Read
+		var read selecter = core.DB.Read
 		if core.DB == t.core.DB {
 			read = t.tx
 		}
 		var rows []sentRecord
-		if err := sqlx.SelectContext(t.ctx, read, &rows, t.tx.Rebind(sentColumns+" WHERE id = ?"), a.ID); err != nil {
+		if err := read.SelectContext(t.ctx, &rows, t.tx.Rebind(sentColumns+" WHERE id = ?"), a.ID); err != nil {
 			return fmt.Errorf("read %s: %w", a.ID, err)
 		}
 		if len(rows) == 0 {

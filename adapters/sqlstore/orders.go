@@ -21,8 +21,8 @@ var (
 )
 
 var (
-	replies = &loader[app.Key, app.Reply]{read: readReplies}
-	orders  = &loader[order.ID, orderRecord]{read: readOrders}
+	replies = &loader[app.Key, app.Reply]{"replies", readReplies}
+	orders  = &loader[order.ID, orderRecord]{"orders", readOrders}
 )
 
 // Orders is the order service's state.
@@ -57,7 +57,7 @@ func (t *orderTx) KeepReply(r app.Reply) {
 	replies.put(t.unit, r.Key, r)
 }
 
-func readReplies(b *batch, keys []app.Key) (map[app.Key]app.Reply, error) {
+func readReplies(b *batch, keys []app.Key) reading[app.Key, app.Reply] {
 	var rows []struct {
 		UserID      string `db:"user_id"`
 		Key         string `db:"key"`
@@ -71,25 +71,26 @@ func readReplies(b *batch, keys []app.Key) (map[app.Key]app.Reply, error) {
 		users[i], names[i] = k.UserID, k.Key
 	}
 	const columns = "SELECT user_id, key, request_hash, status, body, order_id FROM idempotency_keys WHERE "
-	var err error
+	statement := sqldb.Statement{Into: &rows}
 	if b.core.DB.Dialect == sqldb.Postgres {
-		err = b.rows(&rows, columns+"(user_id, key) IN (SELECT * FROM unnest(?::text[], ?::text[]))", users, names)
+		statement.Query = columns + "(user_id, key) IN (SELECT * FROM unnest(?::text[], ?::text[]))"
+		statement.Args = []any{users, names}
 	} else {
 		pairs := make([][2]string, len(keys))
 		for i := range keys {
 			pairs[i] = [2]string{users[i], names[i]}
 		}
-		err = b.rows(&rows, columns+"(user_id, key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))", jsonText(pairs))
+		statement.Query = columns + "(user_id, key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"
+		statement.Args = []any{jsonText(pairs)}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read replies: %w", err)
-	}
-	found := make(map[app.Key]app.Reply, len(rows))
-	for _, r := range rows {
-		key := app.Key{UserID: r.UserID, Key: r.Key}
-		found[key] = app.Reply{Key: key, RequestHash: r.RequestHash, Status: r.Status, Body: r.Body, OrderID: r.OrderID}
-	}
-	return found, nil
+	return reading[app.Key, app.Reply]{[]sqldb.Statement{statement}, func() map[app.Key]app.Reply {
+		found := make(map[app.Key]app.Reply, len(rows))
+		for _, r := range rows {
+			key := app.Key{UserID: r.UserID, Key: r.Key}
+			found[key] = app.Reply{Key: key, RequestHash: r.RequestHash, Status: r.Status, Body: r.Body, OrderID: r.OrderID}
+		}
+		return found
+	}}
 }
 
 func (t *orderTx) Orders(_ context.Context, ids ...order.ID) (map[order.ID]*order.Order, error) {
@@ -106,20 +107,13 @@ func (t *orderTx) Orders(_ context.Context, ids ...order.ID) (map[order.ID]*orde
 	return found, nil
 }
 
-func readOrders(b *batch, ids []order.ID) (map[order.ID]orderRecord, error) {
+func readOrders(b *batch, ids []order.ID) reading[order.ID, orderRecord] {
 	keys := make([]string, len(ids))
 	for i, id := range ids {
 		keys[i] = string(id)
 	}
-	var rows []orderRecord
-	if err := b.rows(&rows, orderColumns+" WHERE "+b.among("id")+" ORDER BY id"+b.core.DB.Dialect.ForUpdate(), b.set(keys)); err != nil {
-		return nil, fmt.Errorf("read orders: %w", err)
-	}
-	found := make(map[order.ID]orderRecord, len(rows))
-	for _, r := range rows {
-		found[order.ID(r.ID)] = r
-	}
-	return found, nil
+	query := orderColumns + " WHERE " + b.among("id") + " ORDER BY id" + b.core.DB.Dialect.ForUpdate()
+	return byKey(new([]orderRecord), func(r orderRecord) order.ID { return order.ID(r.ID) }, query, b.set(keys))
 }
 
 func (t *orderTx) Add(o *order.Order) {

@@ -21,7 +21,7 @@ var (
 		"order_id text, state text, provider_id text, auth_code text, reason text, updated_at timestamptz").last()
 )
 
-var payments = &loader[string, paymentRecord]{read: readPayments}
+var payments = &loader[string, paymentRecord]{"payments", readPayments}
 
 const paymentColumns = "SELECT order_id, state, amount, currency, method, lines, provider_id, auth_code, reason FROM payments"
 
@@ -41,7 +41,7 @@ func NewPayments(core *Core, intents *Intents) *Payments {
 
 // Do runs fn in one transaction; see app/payment.Work.
 func (s *Payments) Do(ctx context.Context, fn func(app.Tx) error) error {
-	return s.core.do(ctx, func(u *unit) error { return fn(&paymentTx{u, s.intents}) })
+	return s.core.do(ctx, func(u *unit) error { return fn(&paymentTx{u, s.intents}) }, payments)
 }
 
 // Payment reads one payment outside of any transaction.
@@ -80,13 +80,9 @@ func (t *paymentTx) Payments(_ context.Context, orderIDs ...string) (map[string]
 	return found, nil
 }
 
-func readPayments(b *batch, orderIDs []string) (map[string]paymentRecord, error) {
-	var rows []paymentRecord
+func readPayments(b *batch, orderIDs []string) reading[string, paymentRecord] {
 	query := paymentColumns + " WHERE " + b.among("order_id") + " ORDER BY order_id" + b.core.DB.Dialect.ForUpdate()
-	if err := b.rows(&rows, query, b.set(orderIDs)); err != nil {
-		return nil, fmt.Errorf("read payments: %w", err)
-	}
-	return paymentsByOrder(rows), nil
+	return byKey(new([]paymentRecord), func(r paymentRecord) string { return r.OrderID }, query, b.set(orderIDs))
 }
 
 func paymentsByOrder(rows []paymentRecord) map[string]paymentRecord {

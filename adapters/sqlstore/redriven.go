@@ -19,10 +19,13 @@ func (u *unit) hold(consumer, orderID string) (int, error) {
 	if orderID == "" {
 		return 0, nil
 	}
-	var length int
+	var lengths []int
 	query := u.tx.Rebind(`INSERT INTO held_orders (consumer, order_id, length) VALUES (?, ?, 1)
 		ON CONFLICT (consumer, order_id) DO UPDATE SET length = held_orders.length + 1 RETURNING length`)
-	return length, u.tx.GetContext(u.ctx, &length, query, consumer, orderID)
+	if err := u.tx.SelectContext(u.ctx, &lengths, query, consumer, orderID); err != nil {
+		return 0, err
+	}
+	return lengths[0], nil
 }
 
 // lockOrder takes the lock under which the order's sequence is moved on. Without an order there is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"millrace/adapters/sqldb"
@@ -30,7 +31,7 @@ var (
 		state_after text, sent text, timers text, error text, hash text`, "")
 )
 
-var sagas = &loader[string, sagaRecord]{read: readSagas}
+var sagas = &loader[string, sagaRecord]{"sagas", readSagas}
 
 // Sagas is the orchestrator's state. It lies in the same database as the orders, so that saga,
 // order and outgoing message change in one transaction.
@@ -43,7 +44,7 @@ func NewSagas(core *Core) *Sagas {
 
 // Do runs fn in one transaction; see sagas/engine.Work.
 func (s *Sagas) Do(ctx context.Context, fn func(engine.Tx) error) error {
-	return s.core.do(ctx, func(u *unit) error { return fn(&sagaTx{unit: u}) })
+	return s.core.do(ctx, func(u *unit) error { return fn(&sagaTx{unit: u}) }, sagas)
 }
 
 // Due gives up to n timers whose time has come by the database's clock.
@@ -129,24 +130,15 @@ func (t *sagaTx) Sagas(_ context.Context, orderIDs ...string) (map[string]*engin
 
 // readSagas locks the orders first and reads in a statement of its own. In one statement PostgreSQL would give
 // whoever waited for an order the order as it is now, and the saga beside it as it was before the wait.
-func readSagas(b *batch, orderIDs []string) (map[string]sagaRecord, error) {
-	if lock := b.core.DB.Dialect.ForUpdate(); lock != "" {
-		query := b.tx.Rebind("SELECT FROM orders WHERE " + b.among("id") + " ORDER BY id" + lock)
-		if _, err := b.tx.ExecContext(b.ctx, query, b.set(orderIDs)); err != nil {
-			return nil, fmt.Errorf("lock orders: %w", err)
-		}
-	}
-	var rows []sagaRecord
+func readSagas(b *batch, orderIDs []string) reading[string, sagaRecord] {
 	const query = `SELECT o.id, o.created_at, s.definition, s.state, s.version, s.journal_seq, s.journal_hash, s.timeline_seq, s.entered_at
 		FROM orders o LEFT JOIN sagas s ON s.order_id = o.id WHERE `
-	if err := b.rows(&rows, query+b.among("o.id"), b.set(orderIDs)); err != nil {
-		return nil, fmt.Errorf("read sagas: %w", err)
+	r := byKey(new([]sagaRecord), func(r sagaRecord) string { return r.ID }, query+b.among("o.id"), b.set(orderIDs))
+	if lock := b.core.DB.Dialect.ForUpdate(); lock != "" {
+		locking := sqldb.Statement{Query: "SELECT FROM orders WHERE " + b.among("id") + " ORDER BY id" + lock, Args: []any{b.set(orderIDs)}}
+		r.statements = slices.Insert(r.statements, 0, locking)
 	}
-	found := make(map[string]sagaRecord, len(rows))
-	for _, r := range rows {
-		found[r.ID] = r
-	}
-	return found, nil
+	return r
 }
 
 func (t *sagaTx) Keep(i *engine.Instance) {
