@@ -13,7 +13,7 @@ const (
 	GatewayAfter       = "gateway/after-forwarding"  // the service has answered, the caller knows nothing
 	BeforeTransaction  = "store/before-transaction"  // a unit of work is about to begin
 	AfterInbox         = "store/after-inbox-row"     // the message is claimed, nothing is decided
-	MidFlush           = "store/mid-flush"           // state is written, the messages that tell of it are not
+	MidFlush           = "store/mid-flush"           // inbox rows are written; state, and the messages that tell of it, are not
 	BeforeCommit       = "store/before-commit"       // everything is written, nothing is committed
 	AfterCommit        = "store/after-commit"        // committed, and nobody has been told
 	AfterIntent        = "intent/after-commit"       // an act is promised, and not begun

@@ -15,6 +15,11 @@ const (
 	firstRetry  = 50 * time.Millisecond
 	lastRetry   = 5 * time.Second
 	reportEvery = 5 // polls
+
+	// markAfter is how long a row that is in Kafka waits for others to be marked with. Nobody waits for a mark;
+	// one for every message would be a commit each while little happens, as many as all handlers need.
+	// After a crash what was not marked is sent again, and known to the inboxes.
+	markAfter = 50 * time.Millisecond
 )
 
 // loop is the feed at work. One goroutine owns all of it; reading and marking go on beside it, one
@@ -30,6 +35,7 @@ type loop struct {
 	sending  *delivery        // of next
 	inFlight int
 	acked    []*row // in Kafka, and not yet marked
+	ripe     bool   // they have waited long enough for others
 	refusals int    // since Kafka took something
 
 	leading  bool
@@ -45,6 +51,7 @@ type loop struct {
 	reads   chan found
 	marks   chan marked
 	due     chan parking
+	ripen   *time.Timer   // since the first of acked
 	counts  chan struct{} // holds one token: one count at a time
 }
 
@@ -56,6 +63,7 @@ func newLoop(open context.Context, f *feed, out chan<- *message.Message) *loop {
 		reads:   make(chan found, 1),
 		marks:   make(chan marked, 1),
 		due:     make(chan parking),
+		ripen:   stopped(),
 		counts:  make(chan struct{}, 1),
 	}
 }
@@ -83,6 +91,8 @@ func (l *loop) work() {
 			l.finish(m)
 		case p := <-l.due:
 			l.lanes.release(p)
+		case <-l.ripen.C:
+			l.ripe = true
 		case leading := <-l.leads:
 			l.change(leading)
 		case <-l.wake:
@@ -101,7 +111,9 @@ func (l *loop) work() {
 func (l *loop) drain() {
 	grace := time.NewTimer(l.grace)
 	defer grace.Stop()
+	defer l.ripen.Stop()
 	for l.inFlight > 0 || l.marking || len(l.acked) > 0 {
+		l.ripe = true
 		l.mark()
 		select {
 		case d := <-l.settled:
@@ -162,7 +174,7 @@ func (l *loop) settle(d *delivery) {
 		l.lanes.drop(d.row.seq)
 	case d.acked:
 		l.lanes.done(d.row)
-		l.acked = append(l.acked, d.row)
+		l.took(d.row)
 		if l.refusals >= outage { // it is back: nobody needs to wait any longer
 			l.lanes.releaseAll()
 		}

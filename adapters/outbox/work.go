@@ -65,9 +65,25 @@ type marked struct {
 	rows    int
 }
 
-// mark writes down what Kafka took, as much as gathered during the mark before. It returns at once.
+// took keeps a row that is in Kafka until it is marked.
+func (l *loop) took(r *row) {
+	if len(l.acked) == 0 {
+		l.ripe = false
+		l.ripen.Reset(markAfter)
+	}
+	l.acked = append(l.acked, r)
+}
+
+// stopped is a timer that runs when it is set.
+func stopped() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}
+
+// mark writes down what Kafka took, when that has waited long enough or is much. It returns at once.
 func (l *loop) mark() {
-	if l.marking || len(l.acked) == 0 {
+	if l.marking || len(l.acked) == 0 || !l.ripe && len(l.acked) < l.window {
 		return
 	}
 	m := marked{replays: l.acked[0].replays}
@@ -79,7 +95,7 @@ func (l *loop) mark() {
 			rest = append(rest, r)
 		}
 	}
-	l.acked, l.marking = rest, true
+	l.acked, l.marking, l.ripe = rest, true, len(rest) > 0
 	go func() {
 		l.retry(l.send, "mark the outbox", func(ctx context.Context) (err error) {
 			m.rows, err = l.table.mark(ctx, m.seqs, m.replays)

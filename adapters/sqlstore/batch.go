@@ -153,8 +153,8 @@ func (b *batch) take(u *unit) {
 	b.out = append(b.out, u.out...)
 }
 
-// flush writes every staged row, one statement a table and all of them at once, and the outbox.
-// What is new comes before what changes it, and that before what goes.
+// flush writes every staged row, one statement a table, and the outbox, all of them at once. What is new
+// comes before what changes it, and that before what goes.
 func (b *batch) flush() error {
 	failpoint.Hit(failpoint.MidFlush, b.core.Service)
 	if err := b.unclaim(); err != nil {
@@ -170,13 +170,13 @@ func (b *batch) flush() error {
 			of = append(of, s)
 		}
 	}
-	var outbox sqldb.Queue
+	var queue sqldb.Queue
 	if len(b.out) > 0 {
-		if err := b.core.Outbox.Append(b.ctx, &outbox, b.out); err != nil {
+		if err := b.core.Outbox.Append(b.ctx, &queue, b.out); err != nil {
 			return err
 		}
 	}
-	statements = append(statements, outbox.Statements...)
+	statements = append(statements, queue.Statements...)
 	if len(statements) == 0 {
 		return nil
 	}

@@ -17,6 +17,10 @@ import (
 // the next sweep after it finds the intent again; the act's key makes a second try harmless.
 const Lease = 20 * time.Second
 
+// notEnded says that an intent whose id is given is open. It is not written as the condition of the index of
+// open intents: a plan made while that was small would walk over all of it, dead entries too, for every id.
+const notEnded = "intents.state NOT IN ('done', 'dead')"
+
 var (
 	intentRow = insert("intents", `id text, order_id text, kind text, cause text, trace_parent text, state text, version integer,
 		attempts integer, due_at bigint, created_at timestamptz, updated_at timestamptz`, "ON CONFLICT (id) DO NOTHING").
@@ -34,11 +38,11 @@ var (
 		`ON CONFLICT (id) DO UPDATE SET state = 'waiting', version = dead_letters.version + 1, reason = excluded.reason,
 			error = excluded.error, attempts = excluded.attempts, last_at = excluded.last_at`)
 	intentDone = update("intents", "state = 'done', version = intents.version + 1, updated_at = v.updated_at",
-		"intents.id = v.id AND intents.version = v.version AND intents.state = 'open'",
+		"intents.id = v.id AND intents.version = v.version AND "+notEnded,
 		"id text, version integer, updated_at timestamptz")
 	// intentClosed ends an intent that another one has made needless. Whoever holds it meets the next version.
 	intentClosed = update("intents", "state = 'done', version = intents.version + 1, updated_at = v.updated_at",
-		"intents.id = v.id AND intents.state = 'open' AND intents.buried = 0", "id text, updated_at timestamptz").mayMiss()
+		"intents.id = v.id AND "+notEnded+" AND intents.buried = 0", "id text, updated_at timestamptz").mayMiss()
 )
 
 // intend stages an intent. This process holds it from the start: after the commit it is handed to
@@ -130,7 +134,7 @@ func (s *Intents) Postpone(ctx context.Context, in intent.Intent, after time.Dur
 func (s *Intents) Bury(ctx context.Context, in intent.Intent, cause error) error {
 	err := s.core.alone(messages.WithCause(ctx, messages.Cause{}), func(u *unit) error {
 		n, err := u.change(`UPDATE intents SET state = 'dead', buried = buried + 1, last_error = ?, updated_at = `+s.core.DB.Dialect.Now()+`
-			WHERE id = ? AND version = ? AND state = 'open'`, cause.Error(), in.ID, in.Version)
+			WHERE id = ? AND version = ? AND `+notEnded, cause.Error(), in.ID, in.Version)
 		if err != nil || n == 0 {
 			return err // somebody else has it
 		}
@@ -157,7 +161,7 @@ func (s *Intents) Bury(ctx context.Context, in intent.Intent, cause error) error
 func intentHandler(kind intent.Kind) string { return "intent_" + kind.String() }
 
 func (s *Intents) end(ctx context.Context, set string, in intent.Intent, cause error, args ...any) error {
-	query := "UPDATE intents SET " + set + ", last_error = ?, updated_at = " + s.core.DB.Dialect.Now() + " WHERE id = ? AND version = ? AND state = 'open'"
+	query := "UPDATE intents SET " + set + ", last_error = ?, updated_at = " + s.core.DB.Dialect.Now() + " WHERE id = ? AND version = ? AND " + notEnded
 	args = append(args, cause.Error(), in.ID, in.Version)
 	if _, err := s.core.DB.ExecContext(ctx, s.core.DB.Rebind(query), args...); err != nil {
 		return fmt.Errorf("put intent %s back: %w", in.ID, sqldb.Classify(err))

@@ -87,6 +87,29 @@ func TestWhatIsOpenAndWhatHasEndedIsFoundByIndex(t *testing.T) {
 	})
 }
 
+// The plan of a prepared statement may be as old as its connection. One that settles acts must go by their ids
+// whatever the tables held when it was made.
+func TestAnActIsSettledByItsID(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "payments", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		db := open(t)
+		now := time.Now().UTC()
+		for _, a := range []struct {
+			table *table
+			row   []any
+		}{
+			{intentDone, []any{"in_1", 1, now}},
+			{intentClosed, []any{"in_1", now}},
+		} {
+			statement := a.table.statements(db.Dialect, [][]any{a.row})[0]
+			plan := planOf(t, db, statement.Query, statement.Args...)
+			if strings.Contains(plan, "intents_due") || !strings.Contains(plan, "intents_pkey") && !strings.Contains(plan, "(id=?)") {
+				t.Errorf("acts are not settled by id:\n%s", plan)
+			}
+		}
+	})
+}
+
 // planOf is how the database would run a query.
 func planOf(t *testing.T, db *sqldb.DB, query string, args ...any) string {
 	t.Helper()
