@@ -73,6 +73,11 @@ type Setting struct {
 // Table gives every setting in force, with secrets masked, in the order of .env.example.
 func (c *Config) Table() []Setting { return slices.Clone(c.settings) }
 
+// Given says whether a setting comes from outside.
+func (c *Config) Given(name string) bool {
+	return slices.ContainsFunc(c.settings, func(s Setting) bool { return s.Name == name && s.Source != FromDefault })
+}
+
 func readFile(dir string) (map[string]string, error) {
 	path := filepath.Join(dir, ".env")
 	file, err := godotenv.Read(path)

@@ -247,6 +247,20 @@ func TestMembersOfAGroupThatEndedWithTheProcessAreNotWaitedFor(t *testing.T) {
 	read(startKafka(t, dir, embedded.KafkaOptions{}))
 }
 
+func TestAFolderKeepsThePartitionsThatItHas(t *testing.T) {
+	t.Parallel()
+	k := startKafka(t, t.TempDir(), embedded.KafkaOptions{})
+	if _, err := kadm.NewClient(kafkaClient(t, k.Addr())).CreateTopic(t.Context(), 12, 1, nil, "order.events"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := k.Partitions(t.Context(), "order.events"); err != nil || n != 12 {
+		t.Errorf("a topic of 12 is to have %d, %v", n, err)
+	}
+	if n, err := k.Partitions(t.Context(), "payment.events"); err != nil || n != embedded.Partitions {
+		t.Errorf("a topic that is not there is to have %d, %v", n, err)
+	}
+}
+
 func TestTheBrokerTakesLargeRecordsAndMakesNoTopicsByItself(t *testing.T) {
 	t.Parallel()
 	k := startKafka(t, t.TempDir(), embedded.KafkaOptions{})

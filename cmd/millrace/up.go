@@ -17,6 +17,7 @@ import (
 	"millrace/adapters/embedded"
 	"millrace/adapters/psp/simulator"
 	"millrace/adapters/sqldb"
+	"millrace/app/messages"
 	"millrace/migrations"
 	"millrace/ports/httpapi"
 )
@@ -100,7 +101,7 @@ func up(ctx context.Context, o upOptions, out *os.File) error {
 
 // embed starts our own servers for the parts that no variable names, and points the
 // configuration at them.
-func (s *stack) embed(_ context.Context, c *config.Config, o upOptions) error {
+func (s *stack) embed(ctx context.Context, c *config.Config, o upOptions) error {
 	logger := s.logger("embedded")
 	s.retention.archive = cmp.Or(s.retention.archive, filepath.Join(o.Data, "archive"))
 	if c.Postgres.Host == "" {
@@ -118,6 +119,11 @@ func (s *stack) embed(_ context.Context, c *config.Config, o upOptions) error {
 		}
 		s.process.closeLast(kafka.Close)
 		c.Kafka.Brokers = []string{kafka.Addr()}
+		if !c.Given("KAFKA_PARTITIONS") {
+			if c.Kafka.Partitions, err = kafka.Partitions(ctx, messages.OrderEvents); err != nil {
+				return err
+			}
+		}
 	}
 	if c.Redis.Host == "" {
 		redis, err := embedded.StartRedis(address(o.BasePort+redisPort), embedded.RedisOptions{Log: logger})

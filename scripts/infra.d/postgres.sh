@@ -33,6 +33,8 @@ postgres_lay() {
 		port = $port_postgres
 		unix_socket_directories = ''
 		max_connections = 300
+		shared_buffers = 512MB
+		max_wal_size = 4GB
 		log_line_prefix = '%m %u@%d %a '
 	END
 	echo 'CREATE DATABASE millrace' | as_postgres "$bin/postgres" --single -D data postgres >>log 2>&1

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"millrace/app/messages"
@@ -27,8 +28,6 @@ var handled = map[string]struct {
 	messages.InventoryCommands: {"ReleaseInventory", []string{messages.InventoryService}},
 }
 
-const partitions = 12
-
 // refused is a record that no handler may see: who must refuse it, and why.
 type refused struct {
 	record   *kgo.Record
@@ -37,7 +36,7 @@ type refused struct {
 }
 
 // rubbish is one of each kind for a topic, and what is not even JSON on every partition.
-func rubbish(topic string) []refused {
+func rubbish(topic string, partitions int) []refused {
 	key := func() []byte { return []byte("ord_" + strings.ReplaceAll(uuid.NewString(), "-", "")) }
 	envelope := func(typ, data string) []byte {
 		return fmt.Appendf(nil, `{"eventId":%q,"traceId":"0af7651916cd43dd8448eb211c80319c","type":%q,"occurredAt":"2026-01-02T03:04:05Z","data":%s}`,
@@ -84,9 +83,10 @@ func misaddressed(t *testing.T, r *kgo.Record, key []byte, reason string) refuse
 func garbage(t *testing.T, s *stack) {
 	o := s.awaitEnd(t, s.place(t, wish{sku: "SKU-NONE"}), soon) // its messages are on four topics of five
 	s.awaitSent(t, o.OrderID, "OrderCompleted")
+	partitions := s.partitions(t)
 	var all []refused
 	for _, topic := range eventTopics {
-		all = append(all, rubbish(topic)...)
+		all = append(all, rubbish(topic, partitions)...)
 	}
 	for _, r := range s.ofOrder(t, o.OrderID) {
 		if headersOf(r)["eventType"] == handled[r.Topic].typ {
@@ -114,6 +114,16 @@ func garbage(t *testing.T, s *stack) {
 	for _, service := range messages.Consumers {
 		t.Run(service, func(t *testing.T) { s.deadLetters(t, service, all) })
 	}
+}
+
+// partitions is how many the topics of this stack have.
+func (s *stack) partitions(t *testing.T) int {
+	t.Helper()
+	topics, err := kadm.NewClient(s.client(t)).ListTopics(t.Context(), messages.OrderEvents)
+	if err != nil || len(topics[messages.OrderEvents].Partitions) == 0 {
+		t.Fatalf("the partitions of %s: %v, %v", messages.OrderEvents, topics.Names(), err)
+	}
+	return len(topics[messages.OrderEvents].Partitions)
 }
 
 // deadLetters checks that a service has refused what it must, and nothing else.
