@@ -88,6 +88,11 @@ var mutants = []mutant{
 		checks: []check{{policy, "^TestWhileTheDatabaseIsAwayNoHandlerIsStartedAndNoAttemptIsUsedUp$"}},
 	},
 	{
+		name: "a commit that PostgreSQL has turned into a rollback is taken for one", file: "adapters/sqldb/tx.go",
+		edits:  one("if err == nil && tag.String() == \"ROLLBACK\" {", "if err == nil && tag.String() == \"\" {"),
+		checks: []check{{database, "^TestATransactionThatEndsBadlyLeavesNothingAndItsConnectionUsable$"}},
+	},
+	{
 		name: "a row that is refused opens the circuit", file: "adapters/sqldb/circuit.go",
 		edits:  one("return !isAway(err) },", "return err == nil },"),
 		checks: []check{{database, "^TestADatabaseThatAnswersIsNotAwayWhateverItSays$"}},
@@ -322,6 +327,11 @@ var mutants = []mutant{
 		name: "an intent is settled by whoever comes", file: "adapters/sqlstore/intents.go",
 		edits:  one("intents.id = v.id AND intents.version = v.version AND \"+notEnded,", "intents.id = v.id\","),
 		checks: []check{{recovery, "^TestALeaseThatRunsOutDuringACallIsSettledOnceByWhoHoldsItNow$" + sqlite}},
+	},
+	{
+		name: "acts are settled by a walk over all open ones", file: "adapters/sqlstore/intents.go",
+		edits:  one("const notEnded = \"intents.state NOT IN ('done', 'dead')\"", "const notEnded = \"intents.state = 'open'\""),
+		checks: []check{{store, "^TestAnActIsSettledByItsID$" + postgres}},
 	},
 	{
 		name: "an intent that was there before is handed over", file: "adapters/sqlstore/batch.go",
