@@ -130,6 +130,7 @@ type stage struct {
 	flying    int
 	most      int // in flight at once
 	published int
+	marks     int // by which those were
 	dead      []string
 	pending   int
 	oldest    time.Duration
@@ -168,7 +169,7 @@ func (s *stage) Publish(topic string, msgs ...*message.Message) error {
 }
 
 func (s *stage) Close() error    { return errors.New("the relay closed a publisher that is not its own") }
-func (s *stage) Published(n int) { s.change(func() { s.published += n }) }
+func (s *stage) Published(n int) { s.change(func() { s.published += n; s.marks++ }) }
 func (s *stage) Dead(topic string) {
 	s.change(func() { s.dead = append(s.dead, topic) })
 }

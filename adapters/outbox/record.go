@@ -62,7 +62,7 @@ func (executor) QueryContext(context.Context, string, ...any) (wsql.Rows, error)
 
 // Append writes all records with one INSERT, whatever their topics, in the order given. They are
 // sent when tx has been committed, and do not exist when it has not. Only thousands of records
-// need more than one statement. It fails with ErrIncomplete, or with a fault of the database, and
+// need more than one statement. It fails with ErrIncomplete, or with what the transaction says, and
 // changes no record.
 func (w *Writer) Append(ctx context.Context, tx Execer, records []Record) error {
 	msgs := make([]*message.Message, len(records))

@@ -96,6 +96,26 @@ func TestAMessageInFlightAtTheEndIsAwaitedAndMarked(t *testing.T) {
 	})
 }
 
+func TestWhatKafkaTakesIsMarkedTogether(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, db *sqldb.DB) {
+		s := newStage()
+		relay, _ := start(t, db, s)
+		const rows = 20
+		begun := time.Now()
+		for n := range rows { // in Kafka at once, one after the other
+			write(t, db, record(fmt.Sprintf("ord_%d", n), "one"))
+			relay.Wake()
+			s.awaitTaken(t, n+1)
+		}
+		var marks int
+		s.await(t, "all are marked", func() bool { marks = s.marks; return s.published == rows })
+		if most := 2 + int(time.Since(begun)/outbox.MarkAfter); marks > most {
+			t.Errorf("%d rows took %d marks, and at most %d fit into the time", rows, marks, most)
+		}
+	})
+}
+
 func TestAPublisherThatHangsCannotHoldTheEndForEver(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, db *sqldb.DB) {

@@ -3,16 +3,16 @@ package sqldb
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jmoiron/sqlx"
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
 )
 
 // Statement is one of a batch. PostgreSQL's parameters may be written $1 or ?, SQLite's are ?.
@@ -20,7 +20,7 @@ type Statement struct {
 	Query   string
 	Args    []any
 	Returns bool // it has a RETURNING clause, of text columns: see Result
-	Into    any  // of a SELECT: a pointer to the slice that its rows are added to, of structs with db tags or of single values
+	Into    any  // of a SELECT: a pointer to a slice that becomes its rows, of structs with db tags or of single values
 }
 
 // Result is what a statement of a batch did.
@@ -32,18 +32,19 @@ type Result struct {
 // Batch runs the statements in their order and tells what each of them did. It stops at the first
 // that fails. PostgreSQL gets them in one round trip, the transaction's beginning too: waiting for an
 // answer to each costs both sides more than the statements themselves.
-func (t *Tx) Batch(ctx context.Context, statements []Statement) ([]Result, error) {
+//
+// After a failure nothing more is done, and nothing is committed.
+func (t *Tx) Batch(ctx context.Context, statements []Statement) (results []Result, err error) {
 	if t.file != nil {
 		return t.oneByOne(ctx, statements)
 	}
-	if trace.SpanFromContext(ctx).IsRecording() {
-		var span trace.Span
-		ctx, span = otel.Tracer("millrace/adapters/sqldb").Start(ctx, "sql.conn.batch", trace.WithSpanKind(trace.SpanKindClient),
-			trace.WithAttributes(attribute.Int("db.operation.batch.size", len(statements))))
-		defer span.End()
+	if t.failed != nil {
+		return nil, t.failed
 	}
-	results := make([]Result, len(statements))
-	err := t.raw(func(conn *pgx.Conn) (err error) {
+	ctx, end := t.span(ctx, "sql.conn.batch", attribute.Int("db.operation.batch.size", len(statements)))
+	defer func() { end(err) }()
+	results = make([]Result, len(statements))
+	err = t.raw(func(conn *pgx.Conn) (err error) {
 		batch := &pgx.Batch{}
 		first := !t.begun
 		if first {
@@ -68,6 +69,7 @@ func (t *Tx) Batch(ctx context.Context, statements []Statement) ([]Result, error
 		return nil
 	})
 	if err != nil {
+		t.failed = err
 		return nil, err
 	}
 	return results, nil
@@ -168,13 +170,14 @@ func (n named) Close() error {
 	return nil
 }
 
-// collect adds rows to the slice that into points to.
+// collect makes rows of the slice that into points to.
 func collect(rows pgx.Rows, into any) error {
 	slice := reflect.ValueOf(into).Elem()
 	kind := slice.Type().Elem()
-	if kind.Kind() == reflect.Struct {
+	if kind.Kind() == reflect.Struct && kind != reflect.TypeFor[time.Time]() && !reflect.PointerTo(kind).Implements(reflect.TypeFor[sql.Scanner]()) {
 		return sqlx.StructScan(named{rows}, into)
 	}
+	slice.SetLen(0)
 	for rows.Next() {
 		value := reflect.New(kind)
 		if err := rows.Scan(value.Interface()); err != nil {

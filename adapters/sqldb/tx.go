@@ -8,6 +8,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jmoiron/sqlx"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Tx is a transaction that can send many statements at once. In PostgreSQL it begins with the first of
@@ -15,7 +20,10 @@ import (
 type Tx struct {
 	file  *sqlx.Tx   // SQLite's
 	conn  *sqlx.Conn // PostgreSQL's, held from beginning to end
-	begun bool       // PostgreSQL only
+	begun bool       // PostgreSQL only, like what follows
+
+	failed error // the first failure: whatever comes of it, nothing is committed
+	system []attribute.KeyValue
 }
 
 // InBatchTx is InTx with a transaction that can send batches: what fn does is committed when it returns nil,
@@ -29,7 +37,7 @@ func (d *DB) InBatchTx(ctx context.Context, fn func(*Tx) error) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }() // gives it back to the pool
-	tx := &Tx{conn: conn}
+	tx := &Tx{conn: conn, system: []attribute.KeyValue{semconv.DBSystemNamePostgreSQL, semconv.DBNamespace(d.Name)}}
 	defer tx.rollback() // does nothing after the commit; a panic must not keep the connection
 	if err := fn(tx); err != nil {
 		return err
@@ -45,7 +53,7 @@ func (t *Tx) Rebind(query string) string {
 	return t.conn.Rebind(query)
 }
 
-// SelectContext adds the rows of a query to the slice that into points to, of structs with db tags or of single
+// SelectContext makes the slice that into points to the rows of a query, of structs with db tags or of single
 // values.
 func (t *Tx) SelectContext(ctx context.Context, into any, query string, args ...any) error {
 	_, err := t.Batch(ctx, []Statement{{Query: query, Args: args, Into: into}})
@@ -61,26 +69,41 @@ func (t *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Re
 	return driver.RowsAffected(results[0].Changed), nil
 }
 
-func (t *Tx) commit(ctx context.Context) error {
-	if !t.begun {
-		return nil // nothing was done
+func (t *Tx) commit(ctx context.Context) (err error) {
+	if t.failed != nil || !t.begun { // or nothing was done
+		return t.failed
 	}
-	err := t.raw(func(conn *pgx.Conn) error {
-		tag, err := conn.Exec(ctx, "COMMIT")
-		if err == nil && tag.String() == "ROLLBACK" { // so PostgreSQL answers when a statement had failed
-			return pgx.ErrTxCommitRollback
-		}
+	ctx, end := t.span(ctx, "sql.tx.commit")
+	defer func() { end(err) }()
+	err = t.raw(func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "COMMIT")
 		return err
 	})
 	t.begun = err != nil
 	return err
 }
 
+// span tells of a round trip where the trace is recorded: otelsql, which does so for all others, is passed by.
+func (t *Tx) span(ctx context.Context, name string, more ...attribute.KeyValue) (context.Context, func(error)) {
+	if !trace.SpanFromContext(ctx).IsRecording() {
+		return ctx, func(error) {}
+	}
+	ctx, span := otel.Tracer("millrace/adapters/sqldb").Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(append(more, t.system...)...))
+	return ctx, func(err error) {
+		if err != nil {
+			span.RecordError(err)
+			span.SetStatus(codes.Error, err.Error())
+		}
+		span.End()
+	}
+}
+
 // rollbackTime is how long taking back may take before the connection is given up, which takes back too.
 const rollbackTime = 2 * time.Second
 
-// rollback ends what was begun and not committed. A connection of which that is not certain is closed: the
-// next to have it would go on in the same transaction.
+// rollback ends what was begun and not committed, and lets the connection go on. One of which that is not certain
+// is closed.
 func (t *Tx) rollback() {
 	if !t.begun {
 		return

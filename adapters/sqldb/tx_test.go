@@ -2,6 +2,7 @@ package sqldb_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"os"
 	"testing"
@@ -11,8 +12,7 @@ import (
 	"millrace/adapters/sqldb"
 )
 
-// oneConnection opens a database with a single connection for transactions, and a table: what a transaction
-// leaves behind in its connection, the next one finds.
+// oneConnection opens a database with a single connection, and a table.
 func oneConnection(t *testing.T) *sqldb.DB {
 	t.Helper()
 	dsn := os.Getenv("TEST_POSTGRES_DSN")
@@ -37,6 +37,15 @@ func insert(ids ...int) []sqldb.Statement {
 		all = append(all, sqldb.Statement{Query: "INSERT INTO things VALUES (?)", Args: []any{id}})
 	}
 	return all
+}
+
+// backend is the process at the other end of the connection.
+func backend(t *testing.T, db *sqldb.DB) (pid int) {
+	t.Helper()
+	if err := db.GetContext(t.Context(), &pid, "SELECT pg_backend_pid()"); err != nil {
+		t.Fatal(err)
+	}
+	return pid
 }
 
 func things(t *testing.T, db *sqldb.DB) []int {
@@ -68,6 +77,11 @@ func TestATransactionThatEndsBadlyLeavesNothingAndItsConnectionUsable(t *testing
 			_, err := tx.ExecContext(ctx, "INSERT INTO nowhere VALUES (1)")
 			return err
 		},
+		"one that cannot be read, of which it says nothing, and others": func(ctx context.Context, tx *sqldb.Tx) error {
+			_, _ = tx.ExecContext(ctx, "INSERT INTO nowhere VALUES (1)")
+			_, _ = tx.Batch(ctx, insert(1))
+			return nil
+		},
 		"no time": func(ctx context.Context, tx *sqldb.Tx) error {
 			if _, err := tx.Batch(ctx, insert(1)); err != nil {
 				return err
@@ -85,8 +99,12 @@ func TestATransactionThatEndsBadlyLeavesNothingAndItsConnectionUsable(t *testing
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := oneConnection(t)
+			before := backend(t, db)
 			if err := db.InBatchTx(t.Context(), func(tx *sqldb.Tx) error { return fn(t.Context(), tx) }); err == nil {
 				t.Error("it was said to be committed")
+			}
+			if lost := name == "no time" || name == "a connection that is lost"; !lost && backend(t, db) != before {
+				t.Error("it cost its connection")
 			}
 			if left := things(t, db); len(left) > 0 {
 				t.Errorf("it left %v", left)
@@ -129,8 +147,8 @@ func TestABatchTellsWhatEachStatementDidAndFound(t *testing.T) {
 			ID   int     `db:"id"`
 			Name *string `db:"name"`
 		}
-		var all []thing
-		var ids []int
+		all, ids := []thing{{ID: 9}}, []int{9} // they are replaced
+		var names []sql.NullString
 		err := db.InBatchTx(t.Context(), func(tx *sqldb.Tx) error {
 			results, err := tx.Batch(t.Context(), []sqldb.Statement{
 				{Query: "INSERT INTO things VALUES (1, 'one'), (2, NULL)"},
@@ -139,6 +157,7 @@ func TestABatchTellsWhatEachStatementDidAndFound(t *testing.T) {
 				{Query: "INSERT INTO things VALUES (4, NULL)"},
 				{Query: "SELECT id, name FROM things ORDER BY id", Into: &all},
 				{Query: "SELECT id FROM things WHERE id > ? ORDER BY id", Args: []any{1}, Into: &ids},
+				{Query: "SELECT name FROM things ORDER BY id", Into: &names},
 			})
 			if err != nil {
 				return err
@@ -156,6 +175,9 @@ func TestABatchTellsWhatEachStatementDidAndFound(t *testing.T) {
 		}
 		if len(ids) != 2 || ids[0] != 2 || ids[1] != 4 {
 			t.Errorf("the single values are %v", ids)
+		}
+		if len(names) != 3 || names[0].String != "one" || names[2].Valid {
+			t.Errorf("the names are %v", names)
 		}
 	})
 }

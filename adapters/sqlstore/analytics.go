@@ -36,7 +36,7 @@ func NewAnalytics(core *Core) *Analytics { return &Analytics{core} }
 
 // Do runs fn in one transaction; see app/analytics.Work.
 func (s *Analytics) Do(ctx context.Context, fn func(app.Tx) error) error {
-	return s.core.do(ctx, func(u *unit) error { return fn(&analyticsTx{u}) }, endings)
+	return s.core.do(ctx, func(u *unit) error { return fn(&analyticsTx{u}) }, byOrder[app.Known]{endings})
 }
 
 type analyticsTx struct{ *unit }

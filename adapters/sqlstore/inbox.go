@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"millrace/adapters/sqldb"
 	"millrace/domain/fault"
 )
 
@@ -45,8 +46,11 @@ var errDuplicate = errors.New("the message was handled before")
 
 // claim asks the inbox about all members and gives those that are to be run: not those whose
 // messages were handled before, and not those that have to wait. It is one statement, unless one of
-// them was handled before or has to wait; what the members are expected to read is read in the same round trip. A message that somebody else is handling is waited for;
+// them was handled before or has to wait. A message that somebody else is handling is waited for;
 // rows are written in order, so that two transactions never wait for each other in a circle.
+//
+// What the members are expected to read is read in the same round trip, behind the locks of those orders that
+// are held: a redrive has that lock first, too, and what it has made of an order is seen by who waited for it.
 //
 // An order is held from the commit of its first dead letter to that of the last message behind it.
 // Whether a message waits is decided under the lock of the order's row in held_orders, which the
@@ -62,8 +66,8 @@ func (b *batch) claim(members []*member) ([]*member, error) {
 	var rows [][]any
 	for _, m := range inOrder {
 		if m.inbox() {
-			for _, rows := range m.expects {
-				rows.expect(b, m.cause.CorrelationID)
+			for _, l := range m.expects {
+				l.expect(b, m.cause.CorrelationID)
 			}
 			rows = append(rows, []any{m.cause.Consumer, m.cause.MessageID, m.cause.CorrelationID, b.now})
 		}
@@ -71,7 +75,7 @@ func (b *batch) claim(members []*member) ([]*member, error) {
 	if len(rows) == 0 {
 		return members, nil
 	}
-	results, err := b.gather(inboxClaim.statements(b.core.DB.Dialect, rows)...)
+	results, err := b.gather(append(inboxClaim.statements(b.core.DB.Dialect, rows), b.heldLock(inOrder)...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +99,25 @@ func (b *batch) claim(members []*member) ([]*member, error) {
 		fresh = append(fresh, m)
 	}
 	return fresh, nil
+}
+
+// heldLock locks the orders of the members that are held at their consumers, mostly none. SQLite has one writer,
+// which is lock enough.
+func (b *batch) heldLock(members []*member) []sqldb.Statement {
+	if b.core.DB.Dialect == sqldb.SQLite {
+		return nil
+	}
+	var consumers, orders []string
+	for _, m := range members {
+		if m.inbox() {
+			consumers, orders = append(consumers, m.cause.Consumer), append(orders, m.cause.CorrelationID)
+		}
+	}
+	return []sqldb.Statement{{
+		Query: `SELECT FROM held_orders WHERE (consumer, order_id) IN (SELECT * FROM unnest(?::text[], ?::text[]))
+			ORDER BY consumer, order_id FOR UPDATE`,
+		Args: []any{consumers, orders},
+	}}
 }
 
 // contest claims a message that has a row already, or whose order is held. It says whether the

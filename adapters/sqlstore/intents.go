@@ -19,7 +19,7 @@ const Lease = 20 * time.Second
 
 // notEnded says that an intent whose id is given is open. It is not written as the condition of the index of
 // open intents: a plan made while that was small would walk over all of it, dead entries too, for every id.
-const notEnded = "intents.state NOT IN ('done', 'dead')"
+const notEnded = "intents.state NOT IN ('done', 'dead', 'discarded')"
 
 var (
 	intentRow = insert("intents", `id text, order_id text, kind text, cause text, trace_parent text, state text, version integer,

@@ -37,7 +37,7 @@ func NewInventory(core *Core) *Inventory { return &Inventory{core} }
 
 // Do runs fn in one transaction; see app/inventory.Work.
 func (s *Inventory) Do(ctx context.Context, fn func(app.Tx) error) error {
-	return s.core.do(ctx, func(u *unit) error { return fn(&inventoryTx{u}) }, reservations)
+	return s.core.do(ctx, func(u *unit) error { return fn(&inventoryTx{u}) }, byOrder[reservationRecord]{reservations})
 }
 
 type stockRecord struct {

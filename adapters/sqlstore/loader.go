@@ -10,7 +10,7 @@ import (
 )
 
 // loader reads rows of one kind by key, locked until the end of the transaction, for all members
-// of a batch at once. Keys of rows that do not exist are missing in what read gives.
+// of a batch at once. Keys of rows that do not exist are missing in what is found.
 type loader[K comparable, R any] struct {
 	name string // for errors
 	read func(b *batch, keys []K) reading[K, R]
@@ -98,12 +98,14 @@ type expected interface {
 	expect(b *batch, orderID string)
 }
 
-// expect reads a row that no member has asked for yet. It is for loaders by order.
-func (l *loader[K, R]) expect(b *batch, orderID string) {
-	key, ok := any(orderID).(K)
-	if k := l.of(b); ok && !k.asked[key] {
-		k.asked[key] = true
-		k.want = append(k.want, key)
+// byOrder are the rows that a loader by order id has of one.
+type byOrder[R any] struct{ *loader[string, R] }
+
+// expect asks for them, unless a member has already.
+func (l byOrder[R]) expect(b *batch, orderID string) {
+	if k := l.of(b); !k.asked[orderID] {
+		k.asked[orderID] = true
+		k.want = append(k.want, orderID)
 	}
 }
 

@@ -41,7 +41,7 @@ func NewPayments(core *Core, intents *Intents) *Payments {
 
 // Do runs fn in one transaction; see app/payment.Work.
 func (s *Payments) Do(ctx context.Context, fn func(app.Tx) error) error {
-	return s.core.do(ctx, func(u *unit) error { return fn(&paymentTx{u, s.intents}) }, payments)
+	return s.core.do(ctx, func(u *unit) error { return fn(&paymentTx{u, s.intents}) }, byOrder[paymentRecord]{payments})
 }
 
 // Payment reads one payment outside of any transaction.

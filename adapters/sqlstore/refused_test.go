@@ -209,6 +209,24 @@ func TestADiscardedActIsNotTriedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.intentIs(t, "discarded")
+		version := count(t, r.db, "SELECT version FROM intents")
+		for _, ends := range []*table{intentDone, intentClosed} { // whatever else it asks for: such an act is not open
+			end := func(u *unit) error {
+				if _, err := u.change("UPDATE intents SET buried = 0"); err != nil {
+					return err
+				}
+				row := []any{"ord_1:refund", u.now}
+				if ends == intentDone {
+					row = []any{"ord_1:refund", version, u.now}
+				}
+				_, err := u.writeNow(ends, row)
+				return err
+			}
+			if err := r.dead.core.alone(t.Context(), end); err != nil {
+				t.Fatal(err)
+			}
+			r.intentIs(t, "discarded")
+		}
 		if err := r.intents.Reclaim(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -44,7 +44,7 @@ func NewSagas(core *Core) *Sagas {
 
 // Do runs fn in one transaction; see sagas/engine.Work.
 func (s *Sagas) Do(ctx context.Context, fn func(engine.Tx) error) error {
-	return s.core.do(ctx, func(u *unit) error { return fn(&sagaTx{unit: u}) }, sagas)
+	return s.core.do(ctx, func(u *unit) error { return fn(&sagaTx{unit: u}) }, byOrder[sagaRecord]{sagas})
 }
 
 // Due gives up to n timers whose time has come by the database's clock.

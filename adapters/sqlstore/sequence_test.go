@@ -549,6 +549,39 @@ func TestNoMessageSlipsPastARedriveThatEnds(t *testing.T) {
 	})
 }
 
+// A redrive takes the lock of its held order, and then what its handler touches. A message of the order that comes
+// meanwhile has to wait for the former before it locks the latter, or each would wait for the other.
+func TestAMessageOfAHeldOrderWaitsBeforeItLocksAnything(t *testing.T) {
+	t.Parallel()
+	l := newLine(realPostgres(t, "inventory"))
+	l.refuse("m0", true)
+	l.want(t, "dead", "ord_1", "m0")
+	mustExec(t, l.db, "INSERT INTO reservations (order_id, state, lines, created_at, updated_at) VALUES ('ord_1', 'reserved', '[]', now(), now())")
+	redrive, err := l.db.BeginTxx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = redrive.Rollback() }()
+	if _, err := redrive.ExecContext(t.Context(), "SELECT FROM held_orders WHERE order_id = 'ord_1' FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	var coming sync.WaitGroup
+	defer coming.Wait()
+	coming.Go(func() { l.want(t, "parked", "ord_1", "m1") })
+	const waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'tuple' AND relation = 'held_orders'::regclass"
+	for late := time.Now().Add(time.Second); count(t, l.db, waiting) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatal("nobody waits for the held order")
+		}
+	}
+	if _, err := redrive.ExecContext(t.Context(), "SELECT FROM reservations WHERE order_id = 'ord_1' FOR UPDATE NOWAIT"); err != nil {
+		t.Errorf("the message that waits has locked what the redrive needs: %v", err)
+	}
+	if err := redrive.Rollback(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheInboxAnswersASetOfClaims(t *testing.T) {
 	t.Parallel()
 	eachLine(t, func(t *testing.T, l *line) {

@@ -88,8 +88,13 @@ var mutants = []mutant{
 		checks: []check{{policy, "^TestWhileTheDatabaseIsAwayNoHandlerIsStartedAndNoAttemptIsUsedUp$"}},
 	},
 	{
-		name: "a commit that PostgreSQL has turned into a rollback is taken for one", file: "adapters/sqldb/tx.go",
-		edits:  one("if err == nil && tag.String() == \"ROLLBACK\" {", "if err == nil && tag.String() == \"\" {"),
+		name: "a transaction of which a statement failed is committed when nobody says so", file: "adapters/sqldb/tx.go",
+		edits:  one("if t.failed != nil || !t.begun {", "if !t.begun {"),
+		checks: []check{{database, "^TestATransactionThatEndsBadlyLeavesNothingAndItsConnectionUsable$"}},
+	},
+	{
+		name: "a transaction that failed is left to its connection", file: "adapters/sqldb/tx.go",
+		edits:  one("	defer tx.rollback() ", "	_ = tx.rollback "),
 		checks: []check{{database, "^TestATransactionThatEndsBadlyLeavesNothingAndItsConnectionUsable$"}},
 	},
 	{
@@ -275,6 +280,11 @@ var mutants = []mutant{
 		checks: []check{{relay, "^TestAPartialBatchAndThenTheEndLosesNothing$" + sqlite}},
 	},
 	{
+		name: "every message is marked by itself", file: "adapters/outbox/work.go",
+		edits:  one("len(l.acked) == 0 || !l.ripe && len(l.acked) < l.window {", "len(l.acked) == 0 {"),
+		checks: []check{{relay, "^TestWhatKafkaTakesIsMarkedTogether$" + sqlite}},
+	},
+	{
 		name: "what was under way is marked though the outbox was replayed", file: "adapters/outbox/table.go",
 		edits:  one("+\" AND \"+counted(t.db)+\" = ?\"), set(t.db, seqs), replayed)", "), set(t.db, seqs))"),
 		checks: []check{{relay, "^TestAReplaySendsAgainWhatWasUnderWayMeanwhile$" + sqlite}},
@@ -329,8 +339,13 @@ var mutants = []mutant{
 		checks: []check{{recovery, "^TestALeaseThatRunsOutDuringACallIsSettledOnceByWhoHoldsItNow$" + sqlite}},
 	},
 	{
+		name: "a message of a held order locks what a redrive needs before it waits for it", file: "adapters/sqlstore/inbox.go",
+		edits:  one("append(inboxClaim.statements(b.core.DB.Dialect, rows), b.heldLock(inOrder)...)...)", "append(inboxClaim.statements(b.core.DB.Dialect, rows), b.heldLock(inOrder)[:0]...)...)"),
+		checks: []check{{store, "^TestAMessageOfAHeldOrderWaitsBeforeItLocksAnything$"}},
+	},
+	{
 		name: "acts are settled by a walk over all open ones", file: "adapters/sqlstore/intents.go",
-		edits:  one("const notEnded = \"intents.state NOT IN ('done', 'dead')\"", "const notEnded = \"intents.state = 'open'\""),
+		edits:  one("const notEnded = \"intents.state NOT IN ('done', 'dead', 'discarded')\"", "const notEnded = \"intents.state = 'open'\""),
 		checks: []check{{store, "^TestAnActIsSettledByItsID$" + postgres}},
 	},
 	{
