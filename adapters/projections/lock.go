@@ -79,8 +79,8 @@ func lockFile(path, model string) (*lock, error) {
 }
 
 func (l *lock) release(ctx context.Context) error {
-	if l.file != nil {
-		return l.file.Close()
+	if l.file != nil { // closing it is not enough: a child that is just being started has it, too
+		return errors.Join(syscall.Flock(int(l.file.Fd()), syscall.LOCK_UN), l.file.Close())
 	}
 	_, err := l.conn.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", l.key)
 	return errors.Join(sqldb.Classify(err), l.conn.Close())
