@@ -253,7 +253,10 @@ var mutants = []mutant{
 	},
 	{
 		name: "an acknowledgement after the partition was lost counts", file: "adapters/kafkabus/reader.go",
-		edits:  one("	lost := r.session.Err() != nil\n", "	lost := false\n"),
+		edits: []edit{ // twice: when it comes, and when the group is told
+			{"	lost := r.session.Err() != nil\n", "	lost := false\n"},
+			{"moved && r.session.Err() == nil {", "moved {"},
+		},
 		checks: []check{{kafka, "^TestALostPartitionIsLetGoAndWhatIsSaidAfterwardsIsVoid$"}},
 	},
 	{
