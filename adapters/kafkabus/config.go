@@ -23,15 +23,13 @@ const MaxRecordBytes = 4 << 20
 
 // Config is how to reach Kafka and how topics are made. Validate fills in what is left empty.
 type Config struct {
-	Brokers    []string
-	ClientID   string // shown in the broker's logs; default "millrace"
-	Partitions int32  // of topics that EnsureTopics makes; default 12
-	// AnyPartitions: nobody has asked for that number, so a topic with another one is as it should be.
-	AnyPartitions bool
-	Replication   int16         // of topics that EnsureTopics makes; default 1
-	Retention     time.Duration // of topics that EnsureTopics makes; default 7 days
-	Security      Security
-	Logger        *slog.Logger
+	Brokers     []string
+	ClientID    string        // shown in the broker's logs; default "millrace"
+	Partitions  int32         // of topics that EnsureTopics makes; default 12
+	Replication int16         // of topics that EnsureTopics makes; default 1
+	Retention   time.Duration // of topics that EnsureTopics makes; default 7 days
+	Security    Security
+	Logger      *slog.Logger
 	// Session is told of every session of a consumer group that begins here: of the first, and of one
 	// for each rebalance. It must not block.
 	Session func(group string)

@@ -87,7 +87,7 @@ func (a *Admin) examine(found *findings, topic Topic, detail sarama.TopicDetail,
 		return n, err == nil
 	}
 
-	add(!a.cfg.AnyPartitions && detail.NumPartitions != topic.Partitions, "KAFKA_PARTITIONS",
+	add(detail.NumPartitions != topic.Partitions, "KAFKA_PARTITIONS",
 		fmt.Sprintf("is %d and there are %d", topic.Partitions, detail.NumPartitions),
 		"set it to what is there; another number moves orders to other partitions and needs a drain first, as docs/topology.md says")
 	replicas := detail.ReplicationFactor

@@ -77,20 +77,6 @@ func wantWeakness(t *testing.T, cfg kafkabus.Config, partitions int32, settings 
 	}
 }
 
-func TestPartitionsThatNobodyAskedForAreAsTheyShouldBe(t *testing.T) {
-	t.Parallel()
-	cfg := kafkabus.Config{Brokers: fakeKafka(t), Partitions: 3, Logger: testLog(t)}
-	name := topic(t, cfg)
-	cfg.Partitions, cfg.AnyPartitions = 12, true
-	if found, err := admin(t, cfg).Examine(within(t), kafkabus.Topic{Name: name}); err != nil || len(found) != 0 {
-		t.Errorf("found %+v, %v", found, err)
-	}
-	cfg.AnyPartitions = false
-	if found, err := admin(t, cfg).Examine(within(t), kafkabus.Topic{Name: name}); err != nil || len(found) != 1 || found[0].Setting != "KAFKA_PARTITIONS" {
-		t.Errorf("asked for twelve: found %+v, %v", found, err)
-	}
-}
-
 func TestReplicasWithoutAQuorumAreNamed(t *testing.T) {
 	t.Parallel()
 	cfg := kafkabus.Config{Brokers: fakeKafka(t, kfake.NumBrokers(3)), Partitions: 3, Replication: 3, Logger: testLog(t)}

@@ -52,7 +52,7 @@ func (t *Tx) Batch(ctx context.Context, statements []Statement) (results []Resul
 			t.begun = true // whatever comes of it: the end looks
 		}
 		for _, s := range statements {
-			batch.Queue(t.Rebind(s.Query), s.Args...)
+			batch.Queue(t.rebind(s.Query), s.Args...)
 		}
 		sent := conn.SendBatch(ctx, batch)
 		defer func() { err = cmp.Or(err, sent.Close()) }()
@@ -88,7 +88,7 @@ func (t *Tx) oneByOne(ctx context.Context, statements []Statement) ([]Result, er
 }
 
 func (t *Tx) run(ctx context.Context, s Statement) (Result, error) {
-	query := t.Rebind(s.Query)
+	query := t.rebind(s.Query)
 	if s.Into != nil {
 		return Result{}, t.file.SelectContext(ctx, s.Into, query, s.Args...)
 	}

@@ -45,8 +45,8 @@ func (d *DB) InBatchTx(ctx context.Context, fn func(*Tx) error) error {
 	return tx.commit(ctx)
 }
 
-// Rebind writes a query's parameters as the dialect wants them.
-func (t *Tx) Rebind(query string) string {
+// rebind writes a query's parameters as the dialect wants them.
+func (t *Tx) rebind(query string) string {
 	if t.file != nil {
 		return t.file.Rebind(query)
 	}
@@ -76,7 +76,10 @@ func (t *Tx) commit(ctx context.Context) (err error) {
 	ctx, end := t.span(ctx, "sql.tx.commit")
 	defer func() { end(err) }()
 	err = t.raw(func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "COMMIT")
+		tag, err := conn.Exec(ctx, "COMMIT")
+		if err == nil && tag.String() != "COMMIT" { // "ROLLBACK", for a transaction that was broken
+			return pgx.ErrTxCommitRollback
+		}
 		return err
 	})
 	t.begun = err != nil

@@ -163,5 +163,5 @@ func (b *batch) set(keys []string) any { return set(b.core.DB.Dialect, keys) }
 
 // rows runs a SELECT of the transaction.
 func (b *batch) rows(dest any, query string, args ...any) error {
-	return b.tx.SelectContext(b.ctx, dest, b.tx.Rebind(query), args...)
+	return b.tx.SelectContext(b.ctx, dest, query, args...)
 }

@@ -7,11 +7,9 @@ import (
 	"math"
 	"net"
 	"net/url"
-	"os"
 	"sync/atomic"
 	"testing"
 
-	"millrace/adapters/adaptertest"
 	"millrace/adapters/sqldb"
 	"millrace/app/messages"
 	app "millrace/app/payment"
@@ -68,11 +66,7 @@ func newCountingLine(t *testing.T, to string) *countingLine {
 // commit. Each more would cost every order ten, and whoever waits for it the time.
 func TestAMessageIsHandledInThreeRoundTrips(t *testing.T) {
 	t.Parallel()
-	dsn := os.Getenv("TEST_POSTGRES_DSN")
-	if dsn == "" {
-		t.Skip("TEST_POSTGRES_DSN is not set")
-	}
-	direct := adaptertest.Postgres(t, dsn, "payments")
+	direct := realPostgres(t, "payments")
 	address, err := url.Parse(direct.DSN)
 	if err != nil {
 		t.Fatal(err)

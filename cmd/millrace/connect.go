@@ -140,7 +140,7 @@ func (s *stack) connectMail(c *config.Config, metrics *telemetry.Metrics) (notif
 
 func kafkaConfig(c *config.Config, logger *slog.Logger) kafkabus.Config {
 	return kafkabus.Config{
-		Brokers: c.Kafka.Brokers, Partitions: int32(c.Kafka.Partitions), AnyPartitions: !c.Given("KAFKA_PARTITIONS"), Replication: int16(c.Kafka.Replication),
+		Brokers: c.Kafka.Brokers, Partitions: int32(c.Kafka.Partitions), Replication: int16(c.Kafka.Replication),
 		Retention: c.Kafka.Retention, Logger: logger,
 		Security: kafkabus.Security{
 			Protocol: c.Kafka.SecurityProtocol, Mechanism: c.Kafka.SASLMechanism,
