@@ -101,9 +101,16 @@ func (p suitePublisher) Publish(topic string, msgs ...*message.Message) error {
 			Payload: msg.Payload, Headers: msg.Metadata, CreatedAt: time.Now(),
 		}
 	}
-	err = db.InTx(context.Background(), func(tx *sqlx.Tx) error {
-		return outbox.NewWriter(db.Dialect, quiet).Append(context.Background(), tx, records)
-	})
+	// A commit whose answer is lost with the server may have taken effect: who gave the message up then, and sent
+	// another one, would receive both. So it is tried until the server says which.
+	for late := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		err = db.InTx(context.Background(), func(tx *sqlx.Tx) error {
+			return outbox.NewWriter(db.Dialect, quiet).Append(context.Background(), tx, records)
+		})
+		if !errors.Is(sqldb.Classify(err), sqldb.ErrAway) || time.Now().After(late) {
+			break
+		}
+	}
 	if errors.Is(err, sqldb.ErrTaken) { // it was committed, and the answer was lost with the connection
 		err = nil
 	}
