@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"database/sql"
 	"fmt"
 	"net/http"
 	"strings"
@@ -85,6 +86,29 @@ func (s *stack) lettersAreSettled(t *testing.T) {
 	await(t, soon, "every letter is settled", func() bool {
 		return s.metric(t, notificationsPort, `intent_attempts_total{kind="mail",outcome="done"}`) >= ended
 	})
+}
+
+// openLetters are the orders whose letter has not been settled. Nobody may write meanwhile.
+func openLetters(t *testing.T, db *sql.DB) map[string]bool {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), "SELECT order_id FROM intents WHERE kind = 'mail' AND state = 'open'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	open := map[string]bool{}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		open[id] = true
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d letters are under way", len(open))
+	return open
 }
 
 func providerAway(t *testing.T, s *stack, around parts) {

@@ -79,6 +79,15 @@ func newReal(t *testing.T, on servers) (*stack, parts) {
 		}
 		return all
 	}
+	s.database = func(t *testing.T, schema string) *sql.DB {
+		t.Helper()
+		db, err := sql.Open("pgx", dsn.String()+"&search_path="+schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		return db
+	}
 	s.holdInventory = func(t *testing.T) func() {
 		t.Helper()
 		db, err := sql.Open("pgx", dsn.String())
@@ -89,11 +98,7 @@ func newReal(t *testing.T, on servers) (*stack, parts) {
 	}
 	s.breakSagas = func(t *testing.T, sku string) func() {
 		t.Helper()
-		db, err := sql.Open("pgx", dsn.String()+"&search_path=orders")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
+		db := s.database(t, "orders")
 		must(t, db, "CREATE FUNCTION break() RETURNS trigger AS $$ BEGIN IF "+broken(sku)+
 			" THEN RAISE integrity_constraint_violation USING MESSAGE = 'it is broken'; END IF; RETURN NEW; END $$ LANGUAGE plpgsql")
 		must(t, db, "CREATE TRIGGER broken BEFORE INSERT ON sagas FOR EACH ROW EXECUTE FUNCTION break()")

@@ -131,7 +131,10 @@ func TestRealServersComeAndGo(t *testing.T) {
 		l := startLoad(s, 4)
 		await(t, time.Minute, "the load runs", func() bool { return l.accepted.Load() >= 50 })
 		infra(t, "kill", "postgres")
+		around.postgres.away(t) // until it is known which letters were under way
 		infra(t, "start", "postgres")
+		s.underWay = openLetters(t, s.database(t, "notifications"))
+		around.postgres.back(t)
 		seen := l.accepted.Load()
 		await(t, time.Minute, "orders are accepted again", func() bool { return l.accepted.Load() >= seen+50 })
 		s.allEnd(t, l.end())
