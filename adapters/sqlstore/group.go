@@ -24,7 +24,10 @@ const (
 	crowd         = 4
 	breathOfOne   = 2 * time.Millisecond
 	longestBreath = 30 * time.Millisecond
-	silence       = 5 * time.Millisecond // in which nobody has come: nobody is waited for any longer
+	// silence is how long nobody has come when nobody is waited for any longer; longSilence that after the longest
+	// breath, until as many have come as the last time: messages come in batches, since they are fetched so.
+	silence     = 5 * time.Millisecond
+	longSilence = 3 * silence
 )
 
 // group gathers the units of one service that are asked for at the same time. There is one
@@ -114,7 +117,7 @@ func (g *group) run(c *Core) {
 		if c.Gather > 0 && g.size() < largestGroup {
 			time.Sleep(c.Gather)
 		} else {
-			g.gather(breath(last))
+			g.gather(last)
 		}
 		members := g.take()
 		last = len(members)
@@ -136,15 +139,22 @@ func breath(n int) time.Duration {
 	return min(longestBreath, time.Duration(n)*breathOfOne)
 }
 
-// gather waits for units, up to a limit and as long as they come.
-func (g *group) gather(limit time.Duration) {
-	for seen := g.size(); limit > 0 && seen < largestGroup; limit -= silence {
+// gather takes the breath after a transaction of so many units, or a part of it when no more come.
+func (g *group) gather(last int) {
+	limit, patience := breath(last), silence
+	if limit == longestBreath {
+		patience = longSilence
+	}
+	seen, quiet := g.size(), time.Duration(0)
+	for ; limit > 0 && seen < largestGroup; limit -= silence {
 		time.Sleep(min(silence, limit))
-		now := g.size()
-		if now == seen {
+		quiet += silence
+		switch now := g.size(); {
+		case now > seen:
+			seen, quiet = now, 0
+		case quiet >= patience, seen >= last:
 			return
 		}
-		seen = now
 	}
 }
 

@@ -407,25 +407,33 @@ func TestABusyServiceGathersForAsLongAsUnitsCome(t *testing.T) {
 				g.mu.Unlock()
 			}
 		}
-		took := func() time.Duration {
+		const few, many = int(longestBreath/breathOfOne) - 1, int(longestBreath / breathOfOne) // the longest breath is taken after many
+		took := func(last int) time.Duration {
 			from := time.Now()
-			g.gather(longestBreath)
+			g.gather(last)
 			return time.Since(from)
 		}
-		if d := took(); d != silence {
+		if d := took(few); d != silence {
 			t.Errorf("nobody was waited for during %s", d)
+		}
+		if d := took(many); d != longSilence {
+			t.Errorf("nobody was waited for during %s where many had come before", d)
 		}
 		var coming sync.WaitGroup
 		coming.Go(func() { come(silence/2+1, 6) })
-		if d := took(); d <= 3*silence || d > 6*silence || g.size() != 6 {
+		if d := took(few); d <= 3*silence || d > 6*silence || g.size() != 6 {
 			t.Errorf("in %s came %d", d, g.size())
 		}
+		coming.Go(func() { come(1, many-6) })
+		if d := took(many); d != 2*silence || g.size() != many {
+			t.Errorf("in %s came all, %d, who had been there before", d, g.size())
+		}
 		coming.Go(func() { come(silence/2+1, largestGroup) })
-		if d := took(); d != longestBreath {
+		if d := took(largestGroup); d != longestBreath {
 			t.Errorf("those who never end to come were waited for during %s", d)
 		}
 		coming.Wait()
-		if d := took(); d != 0 {
+		if d := took(largestGroup); d != 0 {
 			t.Errorf("a transaction that is full waited for %s", d)
 		}
 	})
