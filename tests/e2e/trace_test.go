@@ -31,12 +31,19 @@ func TestOneOrderIsOneTrace(t *testing.T) {
 	for _, w := range wayOfAnOrder {
 		await(t, 15*time.Second, "the trace has "+w.String(), func() bool { return w.in(got.of(trace)) != nil })
 	}
+	passed := `messages_handled_total{handler="` + messages.PaymentService + `.order.events",outcome="skipped"}`
+	await(t, soon, "the payment service has passed over how the order ended", func() bool { return s.metric(t, paymentsPort, passed) > 0 })
 	var all []collected
 	await(t, 15*time.Second, "every span has come", func() bool { // children are sent before their parents end
 		all = got.of(trace)
 		return !slices.ContainsFunc(all, func(c collected) bool { return c.parent != "" && len(above(all, c)) == 0 })
 	})
 	connected(t, all)
+	for _, c := range all {
+		if c.attributes["millrace.outcome"] == "skipped" {
+			t.Errorf("%q became a message for %s, which has no handler for it", c.name, c.attributes["messaging.consumer.group.name"])
+		}
+	}
 	for i, w := range wayOfAnOrder {
 		if i == 1 { // the first two have one name
 			continue
