@@ -64,10 +64,12 @@ func (r *reader) run() {
 		select {
 		case <-r.session.Done():
 		case <-stopping: // acknowledgements count until the session ends
-			r.halted, stopping = true, nil
+			stopping = nil
+			r.halt()
 		case record, more := <-records:
 			if !more { // the partition has to be begun anew: by a new session
-				r.halted, records = true, nil
+				records = nil
+				r.halt()
 				break
 			}
 			r.take(record)
@@ -82,9 +84,7 @@ func (r *reader) run() {
 			break
 		}
 	}
-	if r.handing != nil {
-		r.handing.end()
-	}
+	r.halt()
 	r.linger()
 }
 
@@ -124,7 +124,8 @@ func (r *reader) throttle() {
 	}
 }
 
-// outlet gives the message to hand out next and where, or a channel that takes nothing.
+// outlet gives the message to hand out next and where, or a channel that takes nothing. The message counts as
+// one in hand from here on: whoever receives it may be seen to have it before this goroutine goes on.
 func (r *reader) outlet() (chan<- *message.Message, *message.Message) {
 	if r.halted {
 		return nil, nil
@@ -137,13 +138,24 @@ func (r *reader) outlet() (chan<- *message.Message, *message.Message) {
 		ctx, end := context.WithCancel(r.session)
 		r.next, r.handing = h.draft.message(), &delivered{held: h, end: end}
 		r.next.SetContext(withPlace(ctx, h.place))
+		r.taken(1)
 	}
 	return r.out, r.next
 }
 
+// halt hands out nothing more, and takes back what nobody has received.
+func (r *reader) halt() {
+	r.halted = true
+	if r.next == nil {
+		return
+	}
+	r.handing.end()
+	r.next, r.handing = nil, nil
+	r.taken(-1)
+}
+
 func (r *reader) handedOut() {
 	r.window.take()
-	r.taken(1)
 	go r.watch(r.next, r.handing)
 	r.next, r.handing = nil, nil
 }

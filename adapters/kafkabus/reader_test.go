@@ -161,7 +161,37 @@ func TestARefusedMessageComesAgainAfterThePauseAndOnlyItsKeyWaits(t *testing.T) 
 	})
 }
 
-func TestThe257thMessageIsNotHandedOut(t *testing.T) {
+// Closing waits for what is in hand. A message that somebody has just received may not be missed there.
+func TestAMessageThatIsOfferedIsInHandUntilItIsTakenBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		inHand := func() int64 {
+			synctest.Wait()
+			return d.sub.inHand.Load()
+		}
+		d.put(1, "a", nil)
+		d.put(2, "b", nil)
+		if n := inHand(); n != 1 {
+			t.Errorf("%d are in hand where one is offered", n)
+		}
+		first := <-d.out
+		if n := inHand(); n != 2 {
+			t.Errorf("%d are in hand where one was received and one is offered", n)
+		}
+		close(d.sub.stopping)
+		if n := inHand(); n != 1 {
+			t.Errorf("%d are in hand where nothing is offered any more", n)
+		}
+		d.quiet(t, "it is stopping")
+		first.Ack()
+		if n := inHand(); n != 0 {
+			t.Errorf("%d are in hand in the end", n)
+		}
+	})
+}
+
+func TestNoMoreMessagesAreHandedOutThanTheWindowHolds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t)

@@ -35,21 +35,22 @@ type Result struct {
 //
 // After a failure nothing more is done, and nothing is committed.
 func (t *Tx) Batch(ctx context.Context, statements []Statement) (results []Result, err error) {
-	if t.file != nil {
-		return t.oneByOne(ctx, statements)
-	}
 	if t.failed != nil {
 		return nil, t.failed
+	}
+	defer func() { t.failed = err }()
+	if t.file != nil {
+		return t.oneByOne(ctx, statements)
 	}
 	ctx, end := t.span(ctx, "sql.conn.batch", attribute.Int("db.operation.batch.size", len(statements)))
 	defer func() { end(err) }()
 	results = make([]Result, len(statements))
 	err = t.raw(func(conn *pgx.Conn) (err error) {
 		batch := &pgx.Batch{}
-		first := !t.begun
+		first := !t.open
 		if first {
 			batch.Queue("BEGIN")
-			t.begun = true // whatever comes of it: the end looks
+			t.open = true // whatever comes of it: the end looks
 		}
 		for _, s := range statements {
 			batch.Queue(t.rebind(s.Query), s.Args...)
@@ -69,7 +70,6 @@ func (t *Tx) Batch(ctx context.Context, statements []Statement) (results []Resul
 		return nil
 	})
 	if err != nil {
-		t.failed = err
 		return nil, err
 	}
 	return results, nil

@@ -18,19 +18,25 @@ import (
 // Tx is a transaction that can send many statements at once. In PostgreSQL it begins with the first of
 // them, in the same round trip, and so is not one of database/sql's.
 type Tx struct {
-	file  *sqlx.Tx   // SQLite's
-	conn  *sqlx.Conn // PostgreSQL's, held from beginning to end
-	begun bool       // PostgreSQL only, like what follows
+	file *sqlx.Tx   // SQLite's; nil in PostgreSQL
+	conn *sqlx.Conn // PostgreSQL's, held from beginning to end
 
-	failed error // the first failure: whatever comes of it, nothing is committed
-	system []attribute.KeyValue
+	failed error                // the first failure: whatever comes of it, nothing is committed
+	open   bool                 // begun, and not ended; PostgreSQL only
+	system []attribute.KeyValue // of spans; PostgreSQL only
 }
 
 // InBatchTx is InTx with a transaction that can send batches: what fn does is committed when it returns nil,
 // and otherwise never was.
 func (d *DB) InBatchTx(ctx context.Context, fn func(*Tx) error) error {
 	if d.Dialect == SQLite {
-		return d.InTx(ctx, func(tx *sqlx.Tx) error { return fn(&Tx{file: tx}) })
+		return d.InTx(ctx, func(file *sqlx.Tx) error {
+			tx := &Tx{file: file}
+			if err := fn(tx); err != nil {
+				return err
+			}
+			return tx.failed
+		})
 	}
 	conn, err := d.Connx(ctx)
 	if err != nil {
@@ -70,7 +76,7 @@ func (t *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Re
 }
 
 func (t *Tx) commit(ctx context.Context) (err error) {
-	if t.failed != nil || !t.begun { // or nothing was done
+	if t.failed != nil || !t.open { // or nothing was done
 		return t.failed
 	}
 	ctx, end := t.span(ctx, "sql.tx.commit")
@@ -82,7 +88,7 @@ func (t *Tx) commit(ctx context.Context) (err error) {
 		}
 		return err
 	})
-	t.begun = err != nil
+	t.open = err != nil
 	return err
 }
 
@@ -108,7 +114,7 @@ const rollbackTime = 2 * time.Second
 // rollback ends what was begun and not committed, and lets the connection go on. One of which that is not certain
 // is closed.
 func (t *Tx) rollback() {
-	if !t.begun {
+	if !t.open {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), rollbackTime)

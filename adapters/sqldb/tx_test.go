@@ -120,6 +120,28 @@ func TestATransactionThatEndsBadlyLeavesNothingAndItsConnectionUsable(t *testing
 	}
 }
 
+// A transaction is over with its first failure, whatever its function makes of it.
+func TestAFailureThatIsKeptQuietIsNotCommitted(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "payments", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		db := open(t)
+		if _, err := db.ExecContext(t.Context(), "CREATE TABLE things (id integer PRIMARY KEY)"); err != nil {
+			t.Fatal(err)
+		}
+		err := db.InBatchTx(t.Context(), func(tx *sqldb.Tx) error {
+			_, _ = tx.Batch(t.Context(), insert(1))
+			_, _ = tx.Batch(t.Context(), insert(2, 1))
+			if _, err := tx.Batch(t.Context(), insert(3)); err == nil {
+				t.Error("it went on after a failure")
+			}
+			return nil
+		})
+		if left := things(t, db); err == nil || len(left) > 0 {
+			t.Errorf("it ended with %v and left %v", err, left)
+		}
+	})
+}
+
 func TestAPanicInATransactionLeavesNothingAndItsConnectionUsable(t *testing.T) {
 	t.Parallel()
 	db := oneConnection(t)

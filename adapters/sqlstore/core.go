@@ -98,12 +98,13 @@ func (c *Core) alone(ctx context.Context, fn func(*unit) error) error {
 	return c.Circuit.Guard(ctx, func() error { return c.repeat(ctx, fn, 1) })
 }
 
-// repeat runs fn in a transaction of its own, and again from its beginning when it meets another one.
-// It begins with the n-th attempt.
+// repeat runs fn in a transaction of its own, and again from its beginning when it meets another one. It begins
+// with the n-th attempt. An attempt that is begun is waited for, as in a group: whoever left would not know how it
+// ended.
 func (c *Core) repeat(ctx context.Context, fn func(*unit) error, n int) error {
 	for ; ; n++ {
 		m := newMember(ctx, fn)
-		err := c.commit(ctx, []*member{m})
+		err := c.try([]*member{m})
 		if err == nil && meetsAnother(m.err) {
 			err = m.err
 		}

@@ -206,6 +206,40 @@ func TestWhoeverLooksAtTheShelfHoldsIt(t *testing.T) {
 	}
 }
 
+// Two transactions that want the same products never wait for each other in a circle: whoever waits for the first
+// holds none of the others. The rows lie in the table the other way round.
+func TestStockIsLockedInTheOrderOfItsSKUs(t *testing.T) {
+	t.Parallel()
+	db := realPostgres(t, "inventory")
+	store := NewInventory(newCore(db))
+	seedStock(t, store, "SKU-B", 1)
+	seedStock(t, store, "SKU-A", 1)
+	tx, err := db.BeginTxx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(t.Context(), "SELECT FROM stock WHERE sku = 'SKU-A' FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	looked := make(chan error, 1)
+	go func() {
+		looked <- store.Do(t.Context(), func(tx inventoryapp.Tx) error {
+			_, err := tx.Shelf(t.Context(), "ord_1", []string{"SKU-B", "SKU-A"})
+			return err
+		})
+	}()
+	if !lockWaited(db, "stock") {
+		t.Fatal("nobody waits for the first product")
+	}
+	if _, err := tx.ExecContext(t.Context(), "SELECT FROM stock WHERE sku = 'SKU-B' FOR UPDATE NOWAIT"); err != nil {
+		t.Errorf("whoever waits for the first product holds the second: %v", err)
+	}
+	if err := errors.Join(tx.Rollback(), <-looked); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Whoever waits for an order that another process decides on sees that decision, and not what was before it:
 // it would decide on that, be refused, and begin again with everything that shares its transaction.
 func TestWhoeverWaitsForASagaSeesWhatItHasBecome(t *testing.T) {
@@ -226,7 +260,7 @@ func TestWhoeverWaitsForASagaSeesWhatItHasBecome(t *testing.T) {
 	waits := make(chan bool, 1)
 	ours.keep(id, func(*engine.Instance) {
 		go look()
-		waits <- lockWaited(db)
+		waits <- lockWaited(db, "orders")
 	})
 	if !<-waits {
 		t.Fatal("the rival has never waited")
@@ -239,10 +273,10 @@ func TestWhoeverWaitsForASagaSeesWhatItHasBecome(t *testing.T) {
 	}
 }
 
-// lockWaited says whether somebody who reads this test's orders comes to wait. It is asked inside a unit of
+// lockWaited says whether somebody who reads a table of this test comes to wait. It is asked inside a unit of
 // work, where a test cannot be ended.
-func lockWaited(db *sqldb.DB) bool {
-	const query = "SELECT count(*) FROM pg_locks w JOIN pg_locks r USING (pid) WHERE NOT w.granted AND r.relation = 'orders'::regclass"
+func lockWaited(db *sqldb.DB, table string) bool {
+	query := "SELECT count(*) FROM pg_locks w JOIN pg_locks r USING (pid) WHERE NOT w.granted AND r.relation = '" + table + "'::regclass"
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		var n int
 		if err := db.Get(&n, query); err == nil && n > 0 {

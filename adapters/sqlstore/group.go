@@ -194,17 +194,17 @@ func (g *group) take() []*member {
 // transaction fails for a reason that may lie in one of the members, each is run by itself, so that
 // it never fails its neighbours.
 func (c *Core) together(members []*member) {
-	members = c.unseen(members)
-	if len(members) == 0 {
-		return
-	}
 	defer func() {
-		if p := recover(); p != nil { // a mistake around the transaction, which is rolled back
+		if p := recover(); p != nil { // a mistake around the transaction. If that is committed, the inbox knows
 			for _, m := range members {
 				m.panicked = p
 			}
 		}
 	}()
+	members = c.unseen(members)
+	if len(members) == 0 {
+		return
+	}
 	err := c.try(members)
 	if len(members) > 1 && meetsAnother(err) {
 		if members = c.unhandled(members); len(members) > 0 {
@@ -218,9 +218,10 @@ func (c *Core) together(members []*member) {
 		return
 	}
 	away := fault.KindOf(err) == fault.Unavailable && !errors.Is(err, sqldb.ErrBusy)
-	for _, m := range undecided(members) {
+	alone := len(members) == 1
+	for _, m := range c.unhandled(members) {
 		switch {
-		case away, len(members) == 1 && !meetsAnother(err):
+		case away, alone && !meetsAnother(err):
 			m.err = err
 		default:
 			m.apart = true
@@ -235,9 +236,8 @@ func (c *Core) try(members []*member) error {
 	return c.commit(ctx, members)
 }
 
-// unhandled are those members of a transaction that failed whose messages were not handled before: they are
-// run again from their beginning, those that failed by themselves too, since what they saw of their
-// neighbours has never been.
+// unhandled are those members of a transaction that failed whose messages were not handled before. Nothing is
+// known of them, not even of those that failed by themselves: what they saw of their neighbours has never been.
 func (c *Core) unhandled(members []*member) []*member {
 	var again []*member
 	for _, m := range members {
@@ -245,21 +245,10 @@ func (c *Core) unhandled(members []*member) []*member {
 			c.Observer.Duplicate(m.cause.Handler)
 			continue
 		}
-		m.parked = false
+		m.parked, m.err, m.panicked = false, nil, nil
 		again = append(again, m)
 	}
 	return again
-}
-
-// undecided are the members of a transaction that failed of which nothing is known.
-func undecided(members []*member) []*member {
-	var open []*member
-	for _, m := range members {
-		if m.err == nil && m.panicked == nil && !m.duplicate {
-			open = append(open, m)
-		}
-	}
-	return open
 }
 
 // unseen leaves out the members whose messages are known to have been handled.

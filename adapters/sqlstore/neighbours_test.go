@@ -303,3 +303,72 @@ func TestUnitsThatMeetAnotherTransactionAreCommittedTogetherAfterIt(t *testing.T
 		}
 	})
 }
+
+// Whoever failed by what a neighbour had written, and what was rolled back with it, has seen what never was.
+func TestAUnitThatFailedByWhatWasRolledBackIsRunAgain(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "payments", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		db := open(t)
+		core, store, _ := paymentStore(t, db)
+		writer := func() error {
+			return store.Do(byMessage(t.Context(), "m1"), func(tx paymentapp.Tx) error {
+				open100(t, tx, "ord_1")
+				tx.Settle(intent.Intent{ID: "nobody's", Version: 1}) // fails when it is written
+				return nil
+			})
+		}
+		refusals := 0
+		reader := func() error {
+			return store.Do(byMessage(t.Context(), "m2"), func(tx paymentapp.Tx) error {
+				found, err := tx.Payments(t.Context(), "ord_1")
+				if found["ord_1"] != nil {
+					refusals++
+					return errors.New("the order is paid already")
+				}
+				return err
+			})
+		}
+		errs := gathered(t, core, writer, reader)
+		if refusals != 1 {
+			t.Fatalf("the reader saw the writer's payment %d times, want once", refusals)
+		}
+		if !errors.Is(errs[0], ErrStale) || errs[1] != nil {
+			t.Errorf("they ended with %v", errs)
+		}
+	})
+}
+
+// A transaction has a time of its own: that of a member that is over is nothing to its neighbours.
+func TestAMemberWhoseTimeIsOverDoesNotEndItsTransaction(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "payments", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		db := open(t)
+		core, _, _ := paymentStore(t, db)
+		mustExec(t, db, "INSERT INTO held_orders (consumer, order_id, length) VALUES ('c', 'ord_1', 1)")
+		over, end := context.WithCancel(messages.WithCause(t.Context(), messages.Cause{
+			Consumer: "c", MessageID: "m1", CorrelationID: "ord_1", Handler: "h", Delivery: &inHand{letter: letterOf("c", "ord_1", "m1")},
+		}))
+		end()
+		held := newMember(over, func(*unit) error { return nil })
+		neighbour := newMember(byMessage(t.Context(), "m2"), func(*unit) error { return nil })
+		if err := core.try([]*member{neighbour, held}); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(t, db, "SELECT count(*) FROM inbox WHERE message_id = 'm2' AND outcome = 'done' OR message_id = 'm1' AND outcome = 'parked'"); n != 2 {
+			t.Errorf("%d of 2 messages are in the inbox", n)
+		}
+	})
+}
+
+func TestAUnitWhoseCallerLeavesWhenItIsBegunIsCommitted(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "payments", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		db := open(t)
+		core, _, _ := paymentStore(t, db)
+		ctx, leave := context.WithCancel(byMessage(t.Context(), "m1"))
+		err := core.alone(ctx, func(*unit) error { leave(); return nil })
+		if n := count(t, db, "SELECT count(*) FROM inbox WHERE message_id = 'm1'"); err != nil || n != 1 {
+			t.Errorf("it ended with %v, and its message is %d times in the inbox", err, n)
+		}
+	})
+}

@@ -57,10 +57,10 @@ func (u *unit) stage(t *table, row ...any) {
 	u.staged = append(u.staged, &staged{table: t, rows: [][]any{row}})
 }
 
-// writeNow writes rows at once and gives how many took effect. It is for units that are alone in
-// their transaction.
+// writeNow writes rows at once and gives how many took effect, where a unit that is alone in its transaction, or the
+// inbox, has to know. The time for it is the transaction's, not the member's: its neighbours share the outcome.
 func (u *unit) writeNow(t *table, rows ...[]any) (int64, error) {
-	results, err := u.tx.Batch(u.ctx, t.statements(u.core.DB.Dialect, rows))
+	results, err := u.tx.Batch(u.batch.ctx, t.statements(u.core.DB.Dialect, rows))
 	var total int64
 	for _, r := range results {
 		total += r.Changed

@@ -89,7 +89,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a transaction of which a statement failed is committed when nobody says so", file: "adapters/sqldb/tx.go",
-		edits:  one("if t.failed != nil || !t.begun {", "if !t.begun {"),
+		edits:  one("if t.failed != nil || !t.open {", "if !t.open {"),
 		checks: []check{{database, "^TestATransactionThatEndsBadlyLeavesNothingAndItsConnectionUsable$"}},
 	},
 	{
@@ -104,7 +104,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a unit that met another is not run again", file: "adapters/sqlstore/group.go",
-		edits:  one("		case away, len(members) == 1 && !meetsAnother(err):", "		case away, len(members) == 1:"),
+		edits:  one("		case away, alone && !meetsAnother(err):", "		case away, alone:"),
 		checks: []check{{store, "^TestAUnitThatMetAnotherTransactionIsRunAgainAsAWhole$"}},
 	},
 	{
@@ -136,8 +136,23 @@ var mutants = []mutant{
 	},
 	{
 		name: "a member that the database refuses fails its neighbours", file: "adapters/sqlstore/group.go",
-		edits:  one("		case away, len(members) == 1 && !meetsAnother(err):", "		case away, !meetsAnother(err):"),
+		edits:  one("		case away, alone && !meetsAnother(err):", "		case away, !meetsAnother(err):"),
 		checks: []check{{store, "^TestAUnitThatTheDatabaseRefusesFailsAlone$" + sqlite}},
+	},
+	{
+		name: "what a member failed by is believed though it was rolled back", file: "adapters/sqlstore/group.go",
+		edits:  one("		m.parked, m.err, m.panicked = false, nil, nil\n", "		if m.parked = false; m.err != nil || m.panicked != nil {\n			continue\n		}\n"),
+		checks: []check{{store, "^TestAUnitThatFailedByWhatWasRolledBackIsRunAgain$" + sqlite}},
+	},
+	{
+		name: "a member's time is that of its transaction", file: "adapters/sqlstore/unit.go",
+		edits:  one("u.tx.Batch(u.batch.ctx, t", "u.tx.Batch(u.ctx, t"),
+		checks: []check{{store, "^TestAMemberWhoseTimeIsOverDoesNotEndItsTransaction$" + sqlite}},
+	},
+	{
+		name: "whoever leaves a unit by itself takes it along", file: "adapters/sqlstore/core.go",
+		edits:  one("err := c.try([]*member{m})", "err := c.commit(ctx, []*member{m})"),
+		checks: []check{{store, "^TestAUnitWhoseCallerLeavesWhenItIsBegunIsCommitted$" + sqlite}},
 	},
 	{
 		name: "a shared transaction that fails is reported as done", file: "adapters/sqlstore/group.go",
@@ -372,6 +387,11 @@ var mutants = []mutant{
 		name: "stock is checked, then taken, without a lock", file: "adapters/sqlstore/inventory.go",
 		edits:  one("\" ORDER BY sku\" + b.core.DB.Dialect.ForUpdate()", "\" ORDER BY sku\""),
 		checks: []check{{store, "^TestWhoeverLooksAtTheShelfHoldsIt$"}, {store, "^TestTheLastItemGoesToOneOrder$" + postgres}},
+	},
+	{
+		name: "stock is locked in any order", file: "adapters/sqlstore/inventory.go",
+		edits:  one("\" ORDER BY sku\" + b.core.DB.Dialect.ForUpdate()", "b.core.DB.Dialect.ForUpdate()"),
+		checks: []check{{store, "^TestStockIsLockedInTheOrderOfItsSKUs$"}},
 	},
 	{
 		name: "inventory leaves no tombstone", file: "domain/inventory/shelf.go",

@@ -56,7 +56,7 @@ var (
 	ours      = maker{"millrace", form{copies: 1}.start}
 	oursReal  = maker{"millrace-real", form{copies: 1, outside: true}.start}
 	oursTwice = maker{"millrace-twice", form{copies: 2}.start}
-	oursLong  = maker{"millrace-long", form{copies: 1, env: map[string]string{"OUTBOX_RETENTION": "1m", "IDEMPOTENCY_TTL": "1m"}}.start}
+	oursLong  = maker{"millrace-long", form{copies: 1, env: map[string]string{"OUTBOX_RETENTION": "1m", "INBOX_RETENTION": "1m", "IDEMPOTENCY_TTL": "1m"}}.start}
 	embedded  = maker{"embedded", up}
 	watermill = maker{"watermill", func(ctx context.Context, s *servers) (*contestant, error) {
 		return peer(ctx, s, "watermill", "-broker", s.env["KAFKA_BROKERS"])

@@ -34,7 +34,7 @@ func main() {
 	flag.BoolVar(&p.quick, "quick", false, "one small round and no curves: under 3 minutes")
 	flag.IntVar(&p.rounds, "rounds", 3, "rounds, in which all take turns")
 	flag.Float64Var(&p.scale, "scale", 1, "share of the numbers of orders, to try the bench itself")
-	flag.StringVar(&p.only, "only", "", "parts to run, such as steady,burst (default all of "+strings.Join(allParts, ",")+")")
+	flag.StringVar(&p.only, "only", "", "parts to run, such as steady,latency (default all of "+strings.Join(allParts, ",")+")")
 	flag.IntVar(&p.basePort, "base-port", 18600, "first of the ports of what is measured")
 	flag.StringVar(&p.out, "out", "out", "folder for results and logs")
 	flag.StringVar(&p.page, "page", "", "page to write the table into, between its two markers")

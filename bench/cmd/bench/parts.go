@@ -122,8 +122,8 @@ func steady(ctx context.Context, c *conductor) error {
 	for n := range c.plan.rounds {
 		turns := []func() error{
 			func() error { return c.round(ctx, ours, 2000, c.rates(ours, 15000, 15000)) },
-			func() error { return c.round(ctx, watermill, 200, c.rates(watermill, 2000, 5000)) },
-			func() error { return c.round(ctx, river, 500, c.rates(river, 4000, 5000)) },
+			func() error { return c.round(ctx, watermill, 500, c.rates(watermill, 5000, 5000)) },
+			func() error { return c.round(ctx, river, 1000, c.rates(river, 7000, 5000)) },
 			func() error { return c.round(ctx, oursReal, 2000, c.rates(oursReal, 10000, 0)) },
 			func() error { return c.postgres(ctx, 15) },
 		}
@@ -137,16 +137,18 @@ func steady(ctx context.Context, c *conductor) error {
 	return nil
 }
 
-// more measures Millrace against itself, interleaved too.
+// more measures Millrace against itself, interleaved too, and the other way round in every second round.
 func more(ctx context.Context, c *conductor) error {
 	for n := range c.plan.rounds {
 		say("Millrace against itself, round %d of %d", n+1, c.plan.rounds)
 		hot := func(who *contestant) error {
-			return errors.Join(
-				c.rate("hot SKUs", "hundred", load{orders: 6000, maxOpen: open})(who),
-				c.rate("hot SKUs", "ten", load{orders: 6000, maxOpen: open, skus: 10})(who))
+			skus := []func(*contestant) error{
+				c.rate("hot SKUs", "hundred", load{orders: 6000, maxOpen: open}),
+				c.rate("hot SKUs", "ten", load{orders: 6000, maxOpen: open, skus: 10}),
+			}
+			return errors.Join(skus[n%2](who), skus[(n+1)%2](who))
 		}
-		for _, turn := range []func() error{
+		turns := []func() error{
 			func() error { return c.round(ctx, ours, 1000, hot) },
 			func() error {
 				return c.round(ctx, oursTwice, 1000, c.rate("copies", "two", load{orders: 8000, maxOpen: open}))
@@ -159,7 +161,11 @@ func more(ctx context.Context, c *conductor) error {
 			},
 			func() error { return c.round(ctx, oursReal, 500, c.paced("100/s", "millrace-real", 100, 20)) },
 			func() error { return c.round(ctx, ours, 2000, c.paced("800/s", "millrace", 800, 15)) },
-		} {
+		}
+		if n%2 == 1 {
+			slices.Reverse(turns)
+		}
+		for _, turn := range turns {
 			if err := turn(); err != nil {
 				return err
 			}
@@ -222,8 +228,8 @@ func latency(ctx context.Context, c *conductor) error {
 	return nil
 }
 
-// soak measures whether 200,000 orders make Millrace slower or larger. What was published is cleaned up
-// meanwhile: its outbox keeps rows for a minute.
+// soak measures whether 200,000 orders make Millrace slower or larger. What is over is cleaned up meanwhile: outbox,
+// inbox and answers to repeated requests are kept for a minute.
 func soak(ctx context.Context, c *conductor) error {
 	const lap, laps = 10000, 20
 	return c.round(ctx, oursLong, lap, func(who *contestant) error {
