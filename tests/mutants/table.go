@@ -136,7 +136,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a member that the database refuses fails its neighbours", file: "adapters/sqlstore/group.go",
-		edits:  one("		case away, alone && !meetsAnother(err):", "		case away, !meetsAnother(err):"),
+		edits:  one("		case away, alone && !meetsAnother(err):", "		case away, alone || !meetsAnother(err):"),
 		checks: []check{{store, "^TestAUnitThatTheDatabaseRefusesFailsAlone$" + sqlite}},
 	},
 	{
