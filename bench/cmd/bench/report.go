@@ -172,52 +172,81 @@ func figure(v float64) string {
 	return fmt.Sprintf("%.3g", v)
 }
 
-// rows are the lines of the table: what is measured, and who is compared by it.
+// goal is what a figure has to reach: at least so much, or at most.
+type goal struct {
+	value float64 // 0: none is set
+	most  bool
+}
+
+func (g goal) text(got float64) string {
+	words, met := "at least", got >= g.value
+	if g.most {
+		words, met = "at most", got <= g.value
+	}
+	switch {
+	case g.value == 0:
+		return ""
+	case met:
+		return fmt.Sprintf("%s %s: met", words, figure(g.value))
+	}
+	return fmt.Sprintf("%s %s: **missed**", words, figure(g.value))
+}
+
+// rows are the lines of the table: what is measured, and who is compared by it. The goal is the ratio's where
+// there is one.
 var rows = []struct {
 	words, measure, who     string
 	againstMeasure, against string
+	goal                    goal
 }{
-	{"steady, at most 1,000 orders under way, against stock Watermill tuned", "steady", "millrace", "steady", "watermill"},
-	{"burst, against stock Watermill tuned", "burst", "millrace", "burst", "watermill"},
-	{"steady, against River tuned", "steady", "millrace", "steady", "river"},
-	{"burst, against River tuned", "burst", "millrace", "burst", "river"},
-	{"steady, against PostgreSQL alone, one CTE a transaction", "steady", "millrace", "steady", "pgbench-cte"},
-	{"steady, against PostgreSQL alone, plain statements", "steady", "millrace", "steady", "pgbench-plain"},
-	{"provider over HTTP and mail over SMTP, steady, against stock Watermill tuned without either", "steady", "millrace-real", "steady", "watermill"},
-	{"everything in one process (SQLite, kfake), steady", "steady", "embedded", "", ""},
-	{"POST to CONFIRMED at 100/s, provider and mail for real, p50", "100/s p50", "millrace-real", "", ""},
-	{"the same, p99", "100/s p99", "millrace-real", "", ""},
-	{"POST to CONFIRMED at 100/s, p50", "100/s p50", "millrace", "", ""},
-	{"the same, p99", "100/s p99", "millrace", "", ""},
-	{"POST to CONFIRMED at 800/s, p50", "800/s p50", "millrace", "", ""},
-	{"the same, p99", "800/s p99", "millrace", "", ""},
-	{"ten hot SKUs, against a hundred", "hot SKUs", "ten", "hot SKUs", "hundred"},
-	{"two processes of every consumer, against one", "copies", "two", "copies", "one"},
-	{"processor time of the processes, against stock Watermill tuned", "processor", "millrace", "processor", "watermill"},
-	{"processor time of the processes, against River tuned", "processor", "millrace", "processor", "river"},
-	{"after 200,000 orders, against after 10,000", "soak", "last", "soak", "first"},
-	{"largest process after 200,000 orders, against after 10,000", "soak memory", "last", "soak memory", "first"},
-	{"largest process, after steady load and burst", "memory", "millrace", "", ""},
+	{"steady, at most 1,000 orders under way, against stock Watermill tuned", "steady", "millrace", "steady", "watermill", goal{value: 10}},
+	{"burst, against stock Watermill tuned", "burst", "millrace", "burst", "watermill", goal{value: 12}},
+	{"steady, against River tuned", "steady", "millrace", "steady", "river", goal{value: 3.5}},
+	{"burst, against River tuned", "burst", "millrace", "burst", "river", goal{}},
+	{"steady, against PostgreSQL alone, one CTE a transaction", "steady", "millrace", "steady", "pgbench-cte", goal{value: 1.5}},
+	{"steady, against PostgreSQL alone, plain statements", "steady", "millrace", "steady", "pgbench-plain", goal{}},
+	{"provider over HTTP and mail over SMTP, steady, against stock Watermill tuned without either", "steady", "millrace-real", "steady", "watermill", goal{value: 7}},
+	{"everything in one process (SQLite, kfake), steady", "steady", "embedded", "", "", goal{value: 700}},
+	{"POST to CONFIRMED at 100/s, provider and mail for real, p50", "100/s p50", "millrace-real", "", "", goal{60, true}},
+	{"the same, p99", "100/s p99", "millrace-real", "", "", goal{400, true}},
+	{"POST to CONFIRMED at 100/s, p50", "100/s p50", "millrace", "", "", goal{}},
+	{"the same, p99", "100/s p99", "millrace", "", "", goal{}},
+	{"POST to CONFIRMED at 800/s, p50", "800/s p50", "millrace", "", "", goal{300, true}},
+	{"the same, p99", "800/s p99", "millrace", "", "", goal{900, true}},
+	{"ten hot SKUs, against a hundred", "hot SKUs", "ten", "hot SKUs", "hundred", goal{value: 0.7}},
+	{"two processes of every consumer, against one", "copies", "two", "copies", "one", goal{value: 0.9}},
+	{"processor time of the processes", "processor", "millrace", "", "", goal{1, true}},
+	{"the same, against stock Watermill tuned", "processor", "millrace", "processor", "watermill", goal{}},
+	{"the same, against River tuned", "processor", "millrace", "processor", "river", goal{}},
+	{"after 200,000 orders, against after 10,000", "soak", "last", "soak", "first", goal{value: 0.9}},
+	{"largest process after 200,000 orders, against after 10,000", "soak memory", "last", "soak memory", "first", goal{1.1, true}},
+	{"largest process, after steady load and burst", "memory", "millrace", "", "", goal{300, true}},
 }
 
 // table is what was measured, in Markdown. What was not measured has no line.
 func (r *report) table() string {
 	var b strings.Builder
-	b.WriteString("| measure | Millrace | compared with | ratio |\n|---|---|---|---|\n")
+	b.WriteString("| measure | Millrace | compared with | ratio | goal |\n|---|---|---|---|---|\n")
 	for _, row := range rows {
 		mine := r.series(row.measure, row.who)
 		if mine == nil {
 			continue
 		}
-		other, ratio := "", ""
+		other, ratio, got := "", "", mine.median()
 		if row.against != "" {
 			s := r.series(row.againstMeasure, row.against)
 			other = s.text()
+			got = 0
 			if m := s.median(); m > 0 {
-				ratio = fmt.Sprintf("%.2f", mine.median()/m)
+				got = mine.median() / m
+				ratio = fmt.Sprintf("%.2f", got)
 			}
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", row.words, mine.text(), other, ratio)
+		goal := ""
+		if row.against == "" || ratio != "" {
+			goal = row.goal.text(got)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", row.words, mine.text(), other, ratio, goal)
 	}
 	r.spent(&b)
 	m := r.Machine
