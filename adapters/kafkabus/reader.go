@@ -127,6 +127,9 @@ func (r *reader) throttle() {
 // outlet gives the message to hand out next and where, or a channel that takes nothing. The message counts as
 // one in hand from here on: whoever receives it may be seen to have it before this goroutine goes on.
 func (r *reader) outlet() (chan<- *message.Message, *message.Message) {
+	if r.stopped() {
+		r.halt()
+	}
 	if r.halted {
 		return nil, nil
 	}

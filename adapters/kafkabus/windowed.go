@@ -96,8 +96,8 @@ type subscription struct {
 	live     context.Context // every session is within it
 	unwanted func([]byte) bool
 	stopping chan struct{} // closed when nothing more may be handed out
-	inHand   atomic.Int64
-	idle     chan struct{} // something was settled and nothing is in hand; capacity 1
+	inHand   atomic.Int64  // of all its readers, those being handed out included
+	idle     chan struct{} // nothing is in hand any more; capacity 1
 }
 
 // taken counts n more messages in hand, or fewer.

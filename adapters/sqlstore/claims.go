@@ -46,7 +46,7 @@ func (u *unit) takeInHand(orderID, plan string) error {
 		return nil
 	}
 	var plans []string
-	if err := u.tx.SelectContext(u.ctx, &plans, "SELECT plan FROM order_claims WHERE order_id = ?", orderID); err != nil {
+	if err := u.tx.SelectContext(u.batch.ctx, &plans, "SELECT plan FROM order_claims WHERE order_id = ?", orderID); err != nil {
 		return fmt.Errorf("ask who has %s in hand: %w", orderID, err)
 	}
 	if len(plans) == 0 {

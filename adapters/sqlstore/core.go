@@ -103,6 +103,9 @@ func (c *Core) alone(ctx context.Context, fn func(*unit) error) error {
 // ended.
 func (c *Core) repeat(ctx context.Context, fn func(*unit) error, n int) error {
 	for ; ; n++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		m := newMember(ctx, fn)
 		err := c.try([]*member{m})
 		if err == nil && meetsAnother(m.err) {

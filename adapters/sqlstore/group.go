@@ -24,8 +24,8 @@ const (
 	crowd         = 4
 	breathOfOne   = 2 * time.Millisecond
 	longestBreath = 30 * time.Millisecond
-	// silence is how long nobody has come when nobody is waited for any longer; longSilence that after the longest
-	// breath, until as many have come as the last time: messages come in batches, since they are fetched so.
+	// silence is how long nobody has come when nobody is waited for any longer. In the longest breath it is
+	// longSilence, until as many have come as the last time: messages come in batches, since they are fetched so.
 	silence     = 5 * time.Millisecond
 	longSilence = 3 * silence
 )
@@ -195,7 +195,7 @@ func (g *group) take() []*member {
 // it never fails its neighbours.
 func (c *Core) together(members []*member) {
 	defer func() {
-		if p := recover(); p != nil { // a mistake around the transaction. If that is committed, the inbox knows
+		if p := recover(); p != nil { // a mistake before, in or after the transaction, which may be committed
 			for _, m := range members {
 				m.panicked = p
 			}

@@ -296,7 +296,7 @@ func (u *unit) planned(item deadletters.Item) (*letterRecord, error) {
 	}
 	var rows []letterRecord
 	query := letterColumns + " WHERE id = ?" + u.core.DB.Dialect.ForUpdate()
-	if err := u.tx.SelectContext(u.ctx, &rows, query, item.ID); err != nil {
+	if err := u.tx.SelectContext(u.batch.ctx, &rows, query, item.ID); err != nil {
 		return nil, err
 	}
 	if len(rows) == 0 {

@@ -81,7 +81,7 @@ func (t *operatorTx) SendAgain(again []engine.Again) error {
 			read = t.tx
 		}
 		var rows []sentRecord
-		if err := read.SelectContext(t.ctx, &rows, core.DB.Rebind(sentColumns+" WHERE id = ?"), a.ID); err != nil {
+		if err := read.SelectContext(t.batch.ctx, &rows, core.DB.Rebind(sentColumns+" WHERE id = ?"), a.ID); err != nil {
 			return fmt.Errorf("read %s: %w", a.ID, err)
 		}
 		if len(rows) == 0 {
@@ -96,7 +96,7 @@ func (t *operatorTx) SendAgain(again []engine.Again) error {
 
 func (t *operatorTx) sendAgain(r sentRecord) error {
 	var waiting []bool
-	if err := t.tx.SelectContext(t.ctx, &waiting, "SELECT published_at IS NULL FROM outbox WHERE id = ?", r.ID); err != nil {
+	if err := t.tx.SelectContext(t.batch.ctx, &waiting, "SELECT published_at IS NULL FROM outbox WHERE id = ?", r.ID); err != nil {
 		return fmt.Errorf("read %s: %w", r.ID, err)
 	}
 	if len(waiting) > 0 && waiting[0] {

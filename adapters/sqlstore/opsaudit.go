@@ -51,7 +51,7 @@ func (c *Core) note(ctx context.Context, actID, outcome, detail string, also ...
 			}
 		}
 		var rows []auditRecord
-		if err := u.tx.SelectContext(u.ctx, &rows, auditColumns+" WHERE a.id = ? ORDER BY a.line DESC LIMIT 1", actID); err != nil {
+		if err := u.tx.SelectContext(u.batch.ctx, &rows, auditColumns+" WHERE a.id = ? ORDER BY a.line DESC LIMIT 1", actID); err != nil {
 			return err
 		}
 		if len(rows) == 0 || rows[0].Outcome == outcome {

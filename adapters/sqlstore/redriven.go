@@ -22,7 +22,7 @@ func (u *unit) hold(consumer, orderID string) (int, error) {
 	var lengths []int
 	query := `INSERT INTO held_orders (consumer, order_id, length) VALUES (?, ?, 1)
 		ON CONFLICT (consumer, order_id) DO UPDATE SET length = held_orders.length + 1 RETURNING length`
-	if err := u.tx.SelectContext(u.ctx, &lengths, query, consumer, orderID); err != nil {
+	if err := u.tx.SelectContext(u.batch.ctx, &lengths, query, consumer, orderID); err != nil {
 		return 0, err
 	}
 	return lengths[0], nil
@@ -36,7 +36,7 @@ func (u *unit) lockOrder(consumer, orderID string) error {
 	}
 	var lengths []int
 	query := "SELECT length FROM held_orders WHERE consumer = ? AND order_id = ?" + u.core.DB.Dialect.ForUpdate()
-	return u.tx.SelectContext(u.ctx, &lengths, query, consumer, orderID)
+	return u.tx.SelectContext(u.batch.ctx, &lengths, query, consumer, orderID)
 }
 
 // claimRedriven claims the inbox row of a message that was sent again back for it. A letter that has
@@ -92,7 +92,7 @@ func (u *unit) advance(consumer, orderID string) error {
 func (u *unit) front(consumer, orderID string) (*letterRecord, error) {
 	var rows []letterRecord
 	query := letterColumns + " WHERE consumer = ? AND order_id = ? AND " + open + " ORDER BY position, first_at, id LIMIT 1"
-	if err := u.tx.SelectContext(u.ctx, &rows, query, consumer, orderID); err != nil {
+	if err := u.tx.SelectContext(u.batch.ctx, &rows, query, consumer, orderID); err != nil {
 		return nil, fmt.Errorf("read the sequence of %s: %w", orderID, err)
 	}
 	if len(rows) == 0 {
@@ -136,7 +136,7 @@ func (u *unit) log(letterID string, version int, act, actor, reason string) {
 
 // change runs one statement and gives how many rows it changed.
 func (u *unit) change(query string, args ...any) (int64, error) {
-	result, err := u.tx.ExecContext(u.ctx, query, args...)
+	result, err := u.tx.ExecContext(u.batch.ctx, query, args...)
 	if err != nil {
 		return 0, err
 	}

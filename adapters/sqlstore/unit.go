@@ -20,7 +20,7 @@ import (
 // rows and messages, and the batch writes them when the unit has succeeded.
 type unit struct {
 	core  *Core
-	ctx   context.Context // the member's own
+	ctx   context.Context // the member's own: its trace, and what it carries. Statements have the batch's
 	batch *batch
 	tx    *sqldb.Tx
 	cause messages.Cause
@@ -58,7 +58,7 @@ func (u *unit) stage(t *table, row ...any) {
 }
 
 // writeNow writes rows at once and gives how many took effect, where a unit that is alone in its transaction, or the
-// inbox, has to know. The time for it is the transaction's, not the member's: its neighbours share the outcome.
+// inbox, has to know.
 func (u *unit) writeNow(t *table, rows ...[]any) (int64, error) {
 	results, err := u.tx.Batch(u.batch.ctx, t.statements(u.core.DB.Dialect, rows))
 	var total int64

@@ -48,3 +48,21 @@ func encoded(b *testing.B, at time.Time) []byte {
 	}
 	return value
 }
+
+// An envelope is written and read for every message: what that leaves to be collected is guarded here.
+func TestAnEnvelopeMakesLittleGarbage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out of the short pass, whose race detector allocates too")
+	}
+	for name, c := range map[string]struct {
+		work func(*testing.B)
+		most int64
+	}{
+		"to seal and encode": {BenchmarkSealAndEncode, 5},
+		"to open and read":   {BenchmarkOpenAndRead, 23},
+	} {
+		if got := testing.Benchmark(c.work).AllocsPerOp(); got > c.most {
+			t.Errorf("%s takes %d allocations, at most %d are expected", name, got, c.most)
+		}
+	}
+}

@@ -202,7 +202,7 @@ func (b books) waits() bool {
 	for _, i := range b.Invariants {
 		for _, v := range i.Violations {
 			pending := i.Name == "nothing_pending" && strings.Contains(v, ": to be done: open")
-			letter := i.Name == "mail_per_terminal_order" && strings.HasSuffix(v, "the intent to send it is open")
+			letter := i.Name == "mail_per_terminal_order" && strings.HasSuffix(v, ": the letter was not sent; the intent to send it is open")
 			if !pending && !letter {
 				return false
 			}

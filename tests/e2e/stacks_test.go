@@ -130,11 +130,14 @@ func TestRealServersComeAndGo(t *testing.T) {
 	t.Run("PostgreSQL crashes under load", func(t *testing.T) {
 		l := startLoad(s, 4)
 		await(t, time.Minute, "the load runs", func() bool { return l.accepted.Load() >= 50 })
-		infra(t, "kill", "postgres")
-		around.postgres.away(t) // until it is known which letters were under way
-		infra(t, "start", "postgres")
-		s.underWay = openLetters(t, s.database(t, "notifications"))
-		around.postgres.back(t)
+		killed := part{back: around.postgres.back, away: func(t *testing.T) {
+			infra(t, "kill", "postgres")
+			around.postgres.away(t)
+		}}
+		whileAway(t, killed, func() { // nobody gets in until it is known which letters were under way
+			infra(t, "start", "postgres")
+			s.underWay = openLetters(t, s.database(t, "notifications"))
+		})
 		seen := l.accepted.Load()
 		await(t, time.Minute, "orders are accepted again", func() bool { return l.accepted.Load() >= seen+50 })
 		s.allEnd(t, l.end())

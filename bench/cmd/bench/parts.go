@@ -247,7 +247,8 @@ func soak(ctx context.Context, c *conductor) error {
 				name = "between"
 			}
 			c.report.sample("soak", name, "orders/s", o.CompletedPerSecond)
-			c.report.sample("soak memory", name, "MB", largest)
+			half := map[bool]string{true: "first half", false: "second half"}[n <= laps/2]
+			c.report.sample("soak memory", half, "MB", largest)
 		}
 		return nil
 	})
