@@ -53,9 +53,9 @@ type member struct {
 
 	// Written before done is closed.
 	unit      *unit // of its last run
-	duplicate bool  // its message was handled before, or is a dead letter or parked
-	left      bool  // the latter: it is not to be marked as handled
-	parked    bool  // it waits behind a dead letter: it was not handled
+	duplicate bool  // there is nothing to do: its message was handled before, or is a dead letter or parked already
+	left      bool  // a dead letter or parked already: it is not to be marked as handled
+	parked    bool  // just now: it waits behind a dead letter, and was not handled
 	ruled     bool  // a person says what became of an act
 	err       error // its own failure, or that of the transaction
 	panicked  any   // what its work panicked with
@@ -117,7 +117,7 @@ func (g *group) run(c *Core) {
 		if c.Gather > 0 && g.size() < largestGroup {
 			time.Sleep(c.Gather)
 		} else {
-			g.gather(last)
+			g.breathe(last)
 		}
 		members := g.take()
 		last = len(members)
@@ -139,8 +139,8 @@ func breath(n int) time.Duration {
 	return min(longestBreath, time.Duration(n)*breathOfOne)
 }
 
-// gather takes the breath after a transaction of so many units, or a part of it when no more come.
-func (g *group) gather(last int) {
+// breathe takes the breath after a transaction of so many units, or a part of it when no more come.
+func (g *group) breathe(last int) {
 	limit, patience := breath(last), silence
 	if limit == longestBreath {
 		patience = longSilence

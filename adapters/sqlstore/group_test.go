@@ -410,7 +410,7 @@ func TestABusyServiceGathersForAsLongAsUnitsCome(t *testing.T) {
 		const few, many = int(longestBreath/breathOfOne) - 1, int(longestBreath / breathOfOne) // the longest breath is taken after many
 		took := func(last int) time.Duration {
 			from := time.Now()
-			g.gather(last)
+			g.breathe(last)
 			return time.Since(from)
 		}
 		if d := took(few); d != silence {
