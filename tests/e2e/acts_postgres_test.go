@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"database/sql"
 	"os"
 	"strings"
 	"testing"
@@ -23,23 +22,10 @@ func newOnPostgres(t *testing.T) *stack {
 	password, _ := admin.User.Password()
 	s.env = append(s.env, "POSTGRES_HOST="+admin.Hostname(), "POSTGRES_PORT="+admin.Port(), "POSTGRES_DB="+strings.TrimPrefix(own.Path, "/"),
 		"POSTGRES_USER="+admin.User.Username(), "POSTGRES_PASSWORD="+password, "POSTGRES_SSLMODE=disable", "PSP_URL=http://"+at(doors+pspPort))
-	open := func(t *testing.T, more string) *sql.DB {
-		t.Helper()
-		db, err := sql.Open("pgx", own.String()+more)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return db
-	}
-	s.database = func(t *testing.T, schema string) *sql.DB {
-		t.Helper()
-		db := open(t, "&search_path="+schema)
-		t.Cleanup(func() { _ = db.Close() })
-		return db
-	}
+	s.database = schemasOf(own)
 	s.holdInventory = func(t *testing.T) func() {
 		t.Helper()
-		return hold(t, open(t, ""), "LOCK TABLE inventory.stock IN ACCESS EXCLUSIVE MODE")
+		return hold(t, s.database(t, "inventory"), "LOCK TABLE stock IN ACCESS EXCLUSIVE MODE")
 	}
 	return s
 }

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,13 +19,14 @@ func TestTopicsGetMorePartitionsWhileNothingIsUnderWay(t *testing.T) {
 	t.Parallel()
 	const few, many = 3, 8
 	s, _ := newSurrounded(t)
-	doctor := func(partitions string) string {
+	partitions := func(n int) string { return "KAFKA_PARTITIONS=" + strconv.Itoa(n) }
+	doctor := func(n int) string {
 		t.Helper()
-		c := spawn(t, t, append(s.env, "KAFKA_PARTITIONS="+partitions), "doctor", "--data", s.data)
+		c := spawn(t, t, slices.Concat(s.env, []string{partitions(n)}), "doctor", "--data", s.data)
 		c.ends(t, 30*time.Second, 0)
 		return c.stdout.String()
 	}
-	s.start(t, "KAFKA_PARTITIONS=3")
+	s.start(t, partitions(few))
 	s.ordersEnd(t, 5)
 	s.verified(t) // nothing is under way
 	s.terminate(t)
@@ -33,14 +36,14 @@ func TestTopicsGetMorePartitionsWhileNothingIsUnderWay(t *testing.T) {
 	if err != nil || grown.Error() != nil {
 		t.Fatal(err, grown.Error())
 	}
-	if told := doctor("3"); !strings.Contains(told, "setting KAFKA_PARTITIONS") {
+	if told := doctor(few); !strings.Contains(told, "setting KAFKA_PARTITIONS") {
 		t.Errorf("doctor says nothing of another number of partitions:\n%s", told)
 	}
-	if told := doctor("8"); strings.Contains(told, "setting KAFKA_PARTITIONS") {
+	if told := doctor(many); strings.Contains(told, "setting KAFKA_PARTITIONS") {
 		t.Errorf("doctor is not content with the new number:\n%s", told)
 	}
 
-	s.start(t, "KAFKA_PARTITIONS=8")
+	s.start(t, partitions(many))
 	s.ordersEnd(t, 40)
 	ends, err := admin.ListEndOffsets(t.Context(), messages.OrderEvents)
 	if err != nil {

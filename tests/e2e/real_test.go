@@ -79,22 +79,10 @@ func newReal(t *testing.T, on servers) (*stack, parts) {
 		}
 		return all
 	}
-	s.database = func(t *testing.T, schema string) *sql.DB {
-		t.Helper()
-		db, err := sql.Open("pgx", dsn.String()+"&search_path="+schema)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		return db
-	}
+	s.database = schemasOf(dsn)
 	s.holdInventory = func(t *testing.T) func() {
 		t.Helper()
-		db, err := sql.Open("pgx", dsn.String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return hold(t, db, "LOCK TABLE inventory.stock IN ACCESS EXCLUSIVE MODE")
+		return hold(t, s.database(t, "inventory"), "LOCK TABLE stock IN ACCESS EXCLUSIVE MODE")
 	}
 	s.breakSagas = func(t *testing.T, sku string) func() {
 		t.Helper()
@@ -183,4 +171,17 @@ func newDatabase(t *testing.T, server string) (admin, own *url.URL) {
 	own, _ = url.Parse(server)
 	own.Path = "/" + name
 	return admin, own
+}
+
+// schemasOf opens schemas of a database beside whoever else works on it.
+func schemasOf(dsn *url.URL) func(*testing.T, string) *sql.DB {
+	return func(t *testing.T, schema string) *sql.DB {
+		t.Helper()
+		db, err := sql.Open("pgx", dsn.String()+"&search_path="+schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		return db
+	}
 }
