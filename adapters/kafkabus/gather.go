@@ -3,6 +3,7 @@ package kafkabus
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"github.com/IBM/sarama"
@@ -85,6 +86,7 @@ func (g *gatherer) Close() error {
 // run sends what waits for a topic until nothing does.
 func (g *gatherer) run(topic string, t *gathering) {
 	for {
+		runtime.Gosched() // whoever is about to send goes along
 		g.mu.Lock()
 		n := together(t.waiting)
 		if n == 0 {

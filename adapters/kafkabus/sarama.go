@@ -37,6 +37,9 @@ func (c Config) saramaConfig() (*sarama.Config, error) {
 	s.Net.MaxOpenRequests = 1    // sarama's condition for it
 	s.Producer.Return.Successes = true
 	s.Producer.Return.Errors = true
+	// The default sends the first record of a batch alone, and the others as they come: five requests
+	// instead of one, and an answer for each to everybody who waits for records.
+	s.Producer.Flush.Frequency = time.Millisecond
 	s.Producer.Retry.Max = 10
 	s.Producer.Retry.Backoff = 200 * time.Millisecond
 	s.Producer.MaxMessageBytes = MaxRecordBytes

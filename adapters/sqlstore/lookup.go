@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -57,6 +58,7 @@ func (l *lookup[K, R]) get(ctx context.Context, key K) (R, bool, error) {
 
 func (l *lookup[K, R]) run() {
 	for {
+		runtime.Gosched() // whoever is about to ask does so first
 		l.mu.Lock()
 		asked := l.waiting
 		l.waiting = nil
