@@ -40,7 +40,7 @@ verify: ## generated files are fresh
 	@scripts/verify
 
 .PHONY: bench
-bench: build ## Millrace and its peers on real servers, half an hour (flags in BENCH)
+bench: build ## Millrace and its peers on real servers, some 35 minutes (flags in BENCH)
 	cd bench && go run ./cmd/bench $(BENCH)
 
 .PHONY: bench-quick

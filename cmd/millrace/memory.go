@@ -10,6 +10,7 @@ import (
 // spend a fifth of their time on collecting it. GOMEMLIMIT and GOGC override both.
 const (
 	embeddedMemory = 160 << 20 // all services and servers in one process, beside a developer's other programs
+	servicesMemory = 230 << 20 // all services in one process, on a database and a broker of their own
 	serviceMemory  = 200 << 20
 	garbagePercent = 1000
 )

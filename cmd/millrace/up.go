@@ -45,7 +45,11 @@ func up(ctx context.Context, o upOptions, out *os.File) error {
 	if err != nil {
 		return err
 	}
-	tuneMemory(embeddedMemory)
+	if c.Postgres.Host != "" && len(c.Kafka.Brokers) > 0 {
+		tuneMemory(servicesMemory)
+	} else {
+		tuneMemory(embeddedMemory)
+	}
 	release, err := lockFolder(o.Data)
 	if err != nil {
 		return err

@@ -55,6 +55,7 @@ type maker struct {
 var (
 	ours      = maker{"millrace", form{copies: 1}.start}
 	oursReal  = maker{"millrace-real", form{copies: 1, outside: true}.start}
+	oursOne   = maker{"millrace-one", form{copies: 1, together: true}.start}
 	oursTwice = maker{"millrace-twice", form{copies: 2}.start}
 	oursLong  = maker{"millrace-long", form{copies: 1, env: map[string]string{"OUTBOX_RETENTION": "1m", "INBOX_RETENTION": "1m", "IDEMPOTENCY_TTL": "1m"}}.start}
 	embedded  = maker{"embedded", up}
@@ -72,12 +73,14 @@ const oursDatabase = "bench_millrace"
 
 // form is how Millrace is set up.
 type form struct {
-	copies  int               // of every consumer
-	outside bool              // the provider is asked over HTTP and keeps a ledger on disk, and mail goes to a server
-	env     map[string]string // settings that differ
+	copies   int               // of every consumer
+	together bool              // all services are one process, as every peer is
+	outside  bool              // the provider is asked over HTTP and keeps a ledger on disk, and mail goes to a server
+	env      map[string]string // settings that differ
 }
 
-// start starts six processes as an operator would, and more of the consumers where there are copies.
+// start starts six processes as an operator would, and more of the consumers where there are copies; or one
+// process with all services.
 func (f form) start(ctx context.Context, s *servers) (c *contestant, err error) {
 	base := s.plan.basePort
 	env := maps.Clone(s.env)
@@ -119,39 +122,14 @@ func (f form) start(ctx context.Context, s *servers) (c *contestant, err error) 
 			return c, err
 		}
 	}
-	begin := func(name string, n, port int) error {
-		own := maps.Clone(env)
-		own["PORT"] = strconv.Itoa(port)
-		p, err := s.start(ctx, fmt.Sprintf("%s-%d", name, n), s.millrace(), own, "serve", name)
-		if err == nil {
-			c.measured = append(c.measured, p)
-		}
-		return err
-	}
-	all := append([]string{"api-gateway", "order-service"}, consumers...)
-	for i, name := range all {
-		if err := begin(name, 1, base+i); err != nil {
-			return c, err
-		}
-	}
-	ports := []int{base, base + 1, base + 2, base + 3, base + 4, base + 5}
 	c.handledAt = []string{local(base + 4)}
-	for n := 2; n <= f.copies; n++ {
-		for i, name := range consumers {
-			port := base + 10*n + i
-			if err := begin(name, n, port); err != nil {
-				return c, err
-			}
-			ports = append(ports, port)
-			if name == "notification-service" {
-				c.handledAt = append(c.handledAt, local(port))
-			}
-		}
+	if f.together {
+		err = f.one(ctx, s, c, env)
+	} else {
+		err = f.each(ctx, s, c, env)
 	}
-	for i, p := range c.measured {
-		if err := p.ready(ctx, ports[i]); err != nil {
-			return c, err
-		}
+	if err != nil {
+		return c, err
 	}
 	c.check = func(ctx context.Context) (int, error) {
 		n, err := s.verify(ctx, env)
@@ -163,7 +141,65 @@ func (f form) start(ctx context.Context, s *servers) (c *contestant, err error) 
 	return c, nil
 }
 
-// up starts Millrace with everything in one process.
+// each starts a process for every service, and those of the copies.
+func (f form) each(ctx context.Context, s *servers, c *contestant, env map[string]string) error {
+	base := s.plan.basePort
+	var ports []int
+	begin := func(name string, n, port int) error {
+		own := maps.Clone(env)
+		own["PORT"] = strconv.Itoa(port)
+		p, err := s.start(ctx, fmt.Sprintf("%s-%d", name, n), s.millrace(), own, "serve", name)
+		if err == nil {
+			c.measured, ports = append(c.measured, p), append(ports, port)
+		}
+		return err
+	}
+	for i, name := range append([]string{"api-gateway", "order-service"}, consumers...) {
+		if err := begin(name, 1, base+i); err != nil {
+			return err
+		}
+	}
+	for n := 2; n <= f.copies; n++ {
+		for i, name := range consumers {
+			port := base + 10*n + i
+			if err := begin(name, n, port); err != nil {
+				return err
+			}
+			if name == "notification-service" {
+				c.handledAt = append(c.handledAt, local(port))
+			}
+		}
+	}
+	for i, p := range c.measured {
+		if err := p.ready(ctx, ports[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// one starts all services in one process, on the real servers.
+func (f form) one(ctx context.Context, s *servers, c *contestant, env map[string]string) error {
+	p, err := s.start(ctx, "millrace", s.millrace(), env, "up",
+		"--data", filepath.Join(s.plan.out, "together"), "--base-port", strconv.Itoa(s.plan.basePort))
+	if err != nil {
+		return err
+	}
+	c.measured = []*process{p}
+	return p.readyAt(ctx, s.plan.basePort)
+}
+
+// readyAt waits for all services of a process.
+func (p *process) readyAt(ctx context.Context, base int) error {
+	for port := base; port < base+6; port++ {
+		if err := p.ready(ctx, port); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// up starts Millrace with everything in one process, servers included.
 func up(ctx context.Context, s *servers) (*contestant, error) {
 	data, err := os.MkdirTemp(s.plan.out, "embedded-")
 	if err != nil {
@@ -176,10 +212,8 @@ func up(ctx context.Context, s *servers) (*contestant, error) {
 		return nil, err
 	}
 	c := &contestant{name: "embedded", url: local(base), handledAt: []string{local(base + 4)}, measured: []*process{p}}
-	for port := base; port < base+6; port++ {
-		if err := p.ready(ctx, port); err != nil {
-			return nil, errors.Join(err, c.stop())
-		}
+	if err := p.readyAt(ctx, base); err != nil {
+		return nil, errors.Join(err, c.stop())
 	}
 	c.check = func(ctx context.Context) (int, error) {
 		return s.verify(ctx, env, "--data", data)

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // conductor carries a plan out.
@@ -123,6 +125,7 @@ func steady(ctx context.Context, c *conductor) error {
 		turns := []func() error{
 			func() error { return c.round(ctx, ours, 2000, c.rates(ours, 15000, 15000)) },
 			func() error { return c.round(ctx, watermill, 500, c.rates(watermill, 5000, 5000)) },
+			func() error { return c.round(ctx, oursOne, 2000, c.rates(oursOne, 15000, 15000)) },
 			func() error { return c.round(ctx, river, 1000, c.rates(river, 7000, 5000)) },
 			func() error { return c.round(ctx, oursReal, 2000, c.rates(oursReal, 10000, 0)) },
 			func() error { return c.postgres(ctx, 15) },
@@ -228,27 +231,32 @@ func latency(ctx context.Context, c *conductor) error {
 	return nil
 }
 
-// soak measures whether 200,000 orders make Millrace slower or larger. What is over is cleaned up meanwhile: outbox,
-// inbox and answers to repeated requests are kept for a minute.
+// soak measures whether 200,000 orders make Millrace slower, and ten minutes of them larger. What is over is cleaned
+// up meanwhile: outbox, inbox and answers to repeated requests are kept for a minute.
 func soak(ctx context.Context, c *conductor) error {
 	const lap, laps = 10000, 20
+	long := time.Duration(c.plan.scale * float64(10*time.Minute))
 	return c.round(ctx, oursLong, lap, func(who *contestant) error {
-		for n := 1; n <= laps; n++ {
+		var largest []float64
+		for began := time.Now(); len(largest) < laps || time.Since(began) < long; {
 			o, err := c.put(load{orders: lap, maxOpen: open})
 			if err != nil {
 				return err
 			}
-			largest := 0.0
+			peak := 0.0
 			for _, p := range who.measured {
-				largest = max(largest, p.memory("VmRSS:"))
+				peak = max(peak, p.memory("VmRSS:"))
 			}
-			name := map[int]string{1: "first", laps: "last"}[n]
-			if name == "" {
-				name = "between"
+			largest = append(largest, peak)
+			name := map[int]string{1: "first", laps: "last"}[len(largest)]
+			c.report.sample("soak", cmp.Or(name, "between"), "orders/s", o.CompletedPerSecond)
+		}
+		for i, peak := range largest {
+			half := "first half"
+			if i >= len(largest)/2 {
+				half = "second half"
 			}
-			c.report.sample("soak", name, "orders/s", o.CompletedPerSecond)
-			half := map[bool]string{true: "first half", false: "second half"}[n <= laps/2]
-			c.report.sample("soak memory", half, "MB", largest)
+			c.report.sample("soak memory", half, "MB", peak)
 		}
 		return nil
 	})
