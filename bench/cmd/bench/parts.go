@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -248,8 +247,14 @@ func soak(ctx context.Context, c *conductor) error {
 				peak = max(peak, p.memory("VmRSS:"))
 			}
 			largest = append(largest, peak)
-			name := map[int]string{1: "first", laps: "last"}[len(largest)]
-			c.report.sample("soak", cmp.Or(name, "between"), "orders/s", o.CompletedPerSecond)
+			name := "between"
+			switch n := len(largest); {
+			case n <= 3:
+				name = "first"
+			case n > laps-3 && n <= laps:
+				name = "last"
+			}
+			c.report.sample("soak", name, "orders/s", o.CompletedPerSecond)
 		}
 		for i, peak := range largest {
 			half := "first half"
