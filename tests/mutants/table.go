@@ -283,6 +283,11 @@ var mutants = []mutant{
 		checks: []check{{kafka, "^TestWhatWasUnderWayWhenTheBrokerWasLostGoesUnderAnIDOfItsOwn$"}},
 	},
 	{
+		name: "a batch goes to Kafka in pieces", file: "adapters/kafkabus/sarama.go",
+		edits:  one("	s.Producer.Flush.Frequency = time.Millisecond\n", ""),
+		checks: []check{{kafka, "^TestABatchIsOneRequest$"}},
+	},
+	{
 		name: "acks=1", file: "adapters/kafkabus/sarama.go",
 		edits: []edit{
 			{"	s.Producer.RequiredAcks = sarama.WaitForAll", "	s.Producer.RequiredAcks = sarama.WaitForLocal"},
