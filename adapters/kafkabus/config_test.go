@@ -26,7 +26,6 @@ func TestSaramaRunsOnSafeSettings(t *testing.T) {
 		"the broker makes no topic behind our back":             !s.Metadata.AllowAutoTopicCreation,
 		"a member that comes or goes moves few partitions":      s.Consumer.Group.Rebalance.GroupStrategies[0].Name() == sarama.StickyBalanceStrategyName,
 		"the protocol's version is said, and not an old one":    s.Version.IsAtLeast(sarama.V3_0_0_0),
-		"a batch waits a moment, and not longer":                s.Producer.Flush.Frequency > 0 && s.Producer.Flush.Frequency <= 2*time.Millisecond,
 		"acknowledged offsets are committed within two seconds": s.Consumer.Offsets.AutoCommit.Enable && s.Consumer.Offsets.AutoCommit.Interval <= 2*time.Second,
 	} {
 		if !kept {

@@ -16,14 +16,16 @@ const (
 )
 
 // gatherer is a producer whose concurrent SendMessage calls become few SendMessages: everything
-// that has come while the last one ran. When nothing runs, nothing waits.
+// that has come while the last one ran. When nothing runs, nothing waits, and a message by itself goes by a
+// producer that does not wait for others.
 //
 // It gathers by topic, so that a topic which is missing holds up no other. Each caller is given the
 // fate of its own message, and one that calls again when it has its answer keeps its order.
 //
 // It comes in as watermill-kafka's tracer, the one place where the producer can be seen.
 type gatherer struct {
-	sarama.SyncProducer
+	sarama.SyncProducer                     // of a message by itself
+	batches             sarama.SyncProducer // of several
 
 	mu     sync.Mutex
 	closed bool
@@ -41,8 +43,8 @@ type sending struct {
 	done chan struct{}
 }
 
-func newGatherer(inner sarama.SyncProducer) *gatherer {
-	return &gatherer{SyncProducer: inner, topics: map[string]*gathering{}}
+func newGatherer(single, batches sarama.SyncProducer) *gatherer {
+	return &gatherer{SyncProducer: single, batches: batches, topics: map[string]*gathering{}}
 }
 
 // SendMessage sends msg with whatever others send to its topic, and returns when its own fate is
@@ -70,7 +72,7 @@ func (g *gatherer) SendMessage(msg *sarama.ProducerMessage) (partition int32, of
 	return msg.Partition, msg.Offset, nil
 }
 
-// Close waits for what is being sent, and closes the producer. What comes after it is refused.
+// Close waits for what is being sent, and closes both producers. What comes after it is refused.
 func (g *gatherer) Close() error {
 	g.mu.Lock()
 	first := !g.closed
@@ -80,7 +82,7 @@ func (g *gatherer) Close() error {
 	if !first {
 		return nil
 	}
-	return g.SyncProducer.Close()
+	return errors.Join(g.SyncProducer.Close(), g.batches.Close())
 }
 
 // run sends what waits for a topic until nothing does.
@@ -125,24 +127,31 @@ func (g *gatherer) send(batch []*sending) {
 			}
 		}
 	}()
-	msgs := make([]*sarama.ProducerMessage, len(batch))
-	for i, s := range batch {
-		msgs[i] = s.msg
-	}
-	failed := fates(g.SendMessages(msgs), msgs)
-	var alone []*sending
-	for _, s := range batch {
-		err := failed[s.msg]
-		if len(batch) > 1 && refusedTogether(err) {
-			alone = append(alone, s)
-			continue
-		}
-		s.tell(err)
+	alone := batch
+	if len(batch) > 1 {
+		alone = g.sendTogether(batch)
 	}
 	for _, s := range alone {
 		_, _, err := g.SyncProducer.SendMessage(s.msg)
 		s.tell(err)
 	}
+}
+
+// sendTogether sends several in one request, and gives those that have to go alone.
+func (g *gatherer) sendTogether(batch []*sending) (alone []*sending) {
+	msgs := make([]*sarama.ProducerMessage, len(batch))
+	for i, s := range batch {
+		msgs[i] = s.msg
+	}
+	failed := fates(g.batches.SendMessages(msgs), msgs)
+	for _, s := range batch {
+		if err := failed[s.msg]; refusedTogether(err) {
+			alone = append(alone, s)
+		} else {
+			s.tell(err)
+		}
+	}
+	return alone
 }
 
 // tell gives the caller its answer, once.
@@ -181,14 +190,14 @@ func refusedTogether(err error) bool {
 	return err != nil && IsPermanent(err) && !errors.As(err, &own)
 }
 
-// gathers puts a gatherer in front of watermill-kafka's producer.
-type gathers struct{}
+// gathers puts a gatherer in front of watermill-kafka's producer, with another one for batches.
+type gathers struct{ batches sarama.SyncProducer }
 
 var _ kafka.SaramaTracer = gathers{}
 
 // WrapSyncProducer makes p gather.
-func (gathers) WrapSyncProducer(_ *sarama.Config, p sarama.SyncProducer) sarama.SyncProducer {
-	return newGatherer(p)
+func (g gathers) WrapSyncProducer(_ *sarama.Config, p sarama.SyncProducer) sarama.SyncProducer {
+	return newGatherer(p, g.batches)
 }
 
 // WrapConsumer changes nothing.

@@ -114,7 +114,7 @@ func TestWhatComesWhileOneRequestRunsGoesTogetherWithTheNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &slowProducer{takes: tenMilliseconds}
-		g := newGatherer(p)
+		g := newGatherer(p, p)
 		begin := time.Now()
 		var all sync.WaitGroup
 		all.Go(func() { _, _, _ = g.SendMessage(produced("t", "first")) })
@@ -133,11 +133,32 @@ func TestWhatComesWhileOneRequestRunsGoesTogetherWithTheNext(t *testing.T) {
 	})
 }
 
+// The producer for batches waits for the whole of one.
+func TestAMessageByItselfGoesByTheProducerThatWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		single, batches := &slowProducer{takes: tenMilliseconds}, &slowProducer{takes: tenMilliseconds}
+		g := newGatherer(single, batches)
+		var all sync.WaitGroup
+		all.Go(func() { _, _, _ = g.SendMessage(produced("t", "first")) })
+		synctest.Wait()
+		sendAll(g, several("t", 5)...)
+		all.Wait()
+		sendAll(g, produced("t", "last"))
+		if alone, together := single.sizes(), batches.sizes(); !slices.Equal(alone, []int{1, 1}) || !slices.Equal(together, []int{5}) {
+			t.Errorf("one by one went %v, together %v", alone, together)
+		}
+		if err := g.Close(); err != nil || !single.closed || !batches.closed {
+			t.Errorf("closed: %v and %v, %v", single.closed, batches.closed, err)
+		}
+	})
+}
+
 func TestARequestIsBoundedInNumberAndSize(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &slowProducer{takes: tenMilliseconds}
-		g := newGatherer(p)
+		g := newGatherer(p, p)
 		sendAll(g, several("many", 3*gatherCount)...)
 		for _, size := range p.sizes() {
 			if size > gatherCount {
@@ -189,14 +210,14 @@ func TestEveryCallerHearsItsOwnFate(t *testing.T) {
 			}
 			return failed
 		}}
-		for value, err := range sendAll(newGatherer(p), several("t", 50)...) {
+		for value, err := range sendAll(newGatherer(p, p), several("t", 50)...) {
 			if failed := errors.Is(err, away); failed != (value == "7") {
 				t.Errorf("%s: %v", value, err)
 			}
 		}
 		broken := errors.New("about no message in particular")
 		p.refuse = func([]*sarama.ProducerMessage) error { return broken }
-		for value, err := range sendAll(newGatherer(p), several("t", 5)...) {
+		for value, err := range sendAll(newGatherer(p, p), several("t", 5)...) {
 			if !errors.Is(err, broken) {
 				t.Errorf("%s: %v", value, err)
 			}
@@ -216,7 +237,7 @@ func TestOneThatIsRefusedForGoodDoesNotTakeItsNeighboursAlong(t *testing.T) {
 			}
 			return nil
 		}}
-		for value, err := range sendAll(newGatherer(p), several("t", 50)...) {
+		for value, err := range sendAll(newGatherer(p, p), several("t", 50)...) {
 			if failed := errors.Is(err, sarama.ErrMessageSizeTooLarge); failed != (value == "7") || (err != nil) != failed {
 				t.Errorf("%s: %v", value, err)
 			}
@@ -233,7 +254,7 @@ func TestATopicThatIsSlowHoldsUpNoOther(t *testing.T) {
 			}
 			return 10 * time.Millisecond
 		}}
-		g := newGatherer(p)
+		g := newGatherer(p, p)
 		begin := time.Now()
 		var slow sync.WaitGroup
 		slow.Go(func() { sendAll(g, several("missing", 5)...) })
@@ -256,7 +277,7 @@ func TestAProducerThatPanicsLeavesNobodyWaiting(t *testing.T) {
 			}
 			return nil
 		}}
-		g := newGatherer(p)
+		g := newGatherer(p, p)
 		for value, err := range sendAll(g, several("t", 9)...) {
 			if err == nil {
 				t.Errorf("%s was sent by a producer that panicked", value)
@@ -273,7 +294,7 @@ func TestClosingSendsWhatWaitsAndRefusesWhatComes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &slowProducer{takes: tenMilliseconds}
-		g := newGatherer(p)
+		g := newGatherer(p, p)
 		var all sync.WaitGroup
 		all.Go(func() {
 			for value, err := range sendAll(g, several("t", 20)...) {
@@ -308,7 +329,7 @@ func TestOneWhoWaitsForEachAnswerKeepsItsOrder(t *testing.T) {
 				return nil
 			},
 		}
-		g := newGatherer(p)
+		g := newGatherer(p, p)
 		var all sync.WaitGroup
 		for order := range 20 {
 			all.Go(func() {

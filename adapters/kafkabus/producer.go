@@ -13,34 +13,44 @@ import (
 	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
 )
 
-// producer is one idempotent producer, with the id that Kafka gave it. It does not outlive its
-// connections: a broker that was lost with its disk counts producer ids from zero again, and gives
+// producer is an idempotent producer, with the id that Kafka gave it, and one beside it for batches. Neither outlives
+// a connection of either: a broker that was lost with its disk counts producer ids from zero again, and gives
 // ours to somebody else. What two producers then send with one id and one sequence number, the
 // broker takes for a repetition: it says yes, and keeps one of them. So a producer that lost a
 // connection is given up, and the next one asks for an id of its own.
 type producer struct {
 	kafka *kafka.Publisher
-	line  *line
+	lines [2]*line // of a message by itself, and of batches
 
 	using  sync.RWMutex // held for reading while publishing
 	closed bool
 }
 
 func newProducer(cfg Config) (*producer, error) {
-	settings, err := cfg.saramaConfig()
+	single, err := cfg.saramaConfig()
 	if err != nil {
 		return nil, err
 	}
-	l := newLine(settings)
+	several := batched(*single)
+	lines := [2]*line{newLine(single), newLine(several)}
+	batches, err := sarama.NewSyncProducer(cfg.Brokers, several)
+	if err != nil {
+		return nil, err
+	}
+	lines[1].arm()
 	inner, err := kafka.NewPublisher(kafka.PublisherConfig{
-		Brokers: cfg.Brokers, Marshaler: marshaler{}, OverwriteSaramaConfig: settings, Tracer: gathers{},
+		Brokers: cfg.Brokers, Marshaler: marshaler{}, OverwriteSaramaConfig: single, Tracer: gathers{batches},
 	}, nil) // its log would be two traces a message, which no level shows
 	if err != nil {
+		_ = batches.Close()
 		return nil, err
 	}
-	l.arm()
-	return &producer{kafka: inner, line: l}, nil
+	lines[0].arm()
+	return &producer{kafka: inner, lines: lines}, nil
 }
+
+// lost says that it is to be given up.
+func (p *producer) lost() bool { return p.lines[0].broken.Load() || p.lines[1].broken.Load() }
 
 // close waits for what is being published.
 func (p *producer) close() error {

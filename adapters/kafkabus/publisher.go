@@ -100,7 +100,7 @@ func (p *Publisher) borrow() (*producer, error) {
 			return nil, err
 		}
 		inner.using.RLock()
-		if !inner.closed && !inner.line.broken.Load() {
+		if !inner.closed && !inner.lost() {
 			return inner, nil
 		}
 		inner.using.RUnlock()

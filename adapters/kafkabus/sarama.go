@@ -37,9 +37,6 @@ func (c Config) saramaConfig() (*sarama.Config, error) {
 	s.Net.MaxOpenRequests = 1    // sarama's condition for it
 	s.Producer.Return.Successes = true
 	s.Producer.Return.Errors = true
-	// The default sends the first record of a batch alone, and the others as they come: five requests
-	// instead of one, and an answer for each to everybody who waits for records.
-	s.Producer.Flush.Frequency = time.Millisecond
 	s.Producer.Retry.Max = 10
 	s.Producer.Retry.Backoff = 200 * time.Millisecond
 	s.Producer.MaxMessageBytes = MaxRecordBytes
@@ -70,6 +67,14 @@ func (c Config) saramaConfig() (*sarama.Config, error) {
 		return nil, fault.Wrap(fault.Invalid, "invalid_setting", err)
 	}
 	return s, nil
+}
+
+// batched lets a producer wait for the whole of a batch. By default sarama sends the first record of it alone and
+// the others as they come: five requests instead of one, and an answer for each to everybody who waits for records.
+// A record by itself would wait as well.
+func batched(s sarama.Config) *sarama.Config {
+	s.Producer.Flush.Frequency = time.Millisecond
+	return &s
 }
 
 // consumerConfig is for a member of a consumer group. Whoever joins one waits for an answer until its

@@ -30,7 +30,7 @@ func TestABatchIsOneRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	producer, err := sarama.NewSyncProducer(cluster.ListenAddrs(), cfg)
+	producer, err := sarama.NewSyncProducer(cluster.ListenAddrs(), batched(*cfg))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,8 +44,9 @@ func TestABatchIsOneRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// On a machine that is busy with something else a batch may be cut where it takes its time.
-	if n := requests.Load(); n < batches || n > batches*3/2 {
+	// On a machine that is busy with something else a batch may be cut where it takes its time. By default it is
+	// more than five requests.
+	if n := requests.Load(); n < batches || n > batches*3 {
 		t.Errorf("%d batches were %d requests", batches, n)
 	}
 }

@@ -15,7 +15,7 @@ import (
 const lookupTime = 10 * time.Second
 
 // lookup reads single rows outside of any transaction, for many callers at once: those who ask while a
-// query is under way are answered by the next one together. Nobody waits for company.
+// query is under way are answered by the next one together. Nobody waits for company that is not about to ask.
 type lookup[K comparable, R any] struct {
 	read func(ctx context.Context, keys []K) (map[K]R, error)
 
