@@ -45,11 +45,7 @@ func up(ctx context.Context, o upOptions, out *os.File) error {
 	if err != nil {
 		return err
 	}
-	if c.Postgres.Host != "" && len(c.Kafka.Brokers) > 0 {
-		tuneMemory(servicesMemory)
-	} else {
-		tuneMemory(embeddedMemory)
-	}
+	tuneMemory(memoryOfUp(c))
 	release, err := lockFolder(o.Data)
 	if err != nil {
 		return err

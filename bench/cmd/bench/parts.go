@@ -230,14 +230,14 @@ func latency(ctx context.Context, c *conductor) error {
 	return nil
 }
 
-// soak measures whether 200,000 orders make Millrace slower, and ten minutes of them larger. What is over is cleaned
-// up meanwhile: outbox, inbox and answers to repeated requests are kept for a minute.
+// soak measures whether 200,000 orders make Millrace slower, and ten minutes of them slower or larger. What is over
+// is cleaned up meanwhile: outbox, inbox and answers to repeated requests are kept for a minute.
 func soak(ctx context.Context, c *conductor) error {
-	const lap, laps = 10000, 20
+	const lap, laps, few = 10000, 20, 3
 	long := time.Duration(c.plan.scale * float64(10*time.Minute))
 	return c.round(ctx, oursLong, lap, func(who *contestant) error {
-		var largest []float64
-		for began := time.Now(); len(largest) < laps || time.Since(began) < long; {
+		var rates, largest []float64
+		for began := time.Now(); len(rates) < laps || time.Since(began) < long; {
 			o, err := c.put(load{orders: lap, maxOpen: open})
 			if err != nil {
 				return err
@@ -246,15 +246,13 @@ func soak(ctx context.Context, c *conductor) error {
 			for _, p := range who.measured {
 				peak = max(peak, p.memory("VmRSS:"))
 			}
-			largest = append(largest, peak)
-			name := "between"
-			switch n := len(largest); {
-			case n <= 3:
-				name = "first"
-			case n > laps-3 && n <= laps:
-				name = "last"
-			}
-			c.report.sample("soak", name, "orders/s", o.CompletedPerSecond)
+			rates, largest = append(rates, o.CompletedPerSecond), append(largest, peak)
+			say("  lap %d: %.0f orders/s, %.0f MB", len(rates), o.CompletedPerSecond, peak)
+		}
+		for i := range few {
+			c.report.sample("soak", "first", "orders/s", rates[i])
+			c.report.sample("soak", "twentieth", "orders/s", rates[laps-few+i])
+			c.report.sample("soak", "last", "orders/s", rates[len(rates)-few+i])
 		}
 		for i, peak := range largest {
 			half := "first half"
@@ -278,6 +276,7 @@ func quick(ctx context.Context, c *conductor) error {
 			return errors.Join(c.rates(ours, 4000, 4000)(who), c.paced("100/s", "millrace", 100, 5)(who))
 		}},
 		{watermill, 50, c.rates(watermill, 400, 400)},
+		{oursOne, 500, c.rates(oursOne, 4000, 0)},
 		{river, 100, c.rates(river, 1000, 1000)},
 		{oursReal, 300, c.rates(oursReal, 2500, 0)},
 	}
