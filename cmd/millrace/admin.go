@@ -51,6 +51,13 @@ func (w where) openToRead(ctx context.Context, c *config.Config, schema string) 
 	return w.openDatabase(ctx, c, schema, true)
 }
 
+// openToExamine opens one schema as the services have it, where that makes nothing: a session that may only read says
+// of PostgreSQL that nothing can be written.
+func (w where) openToExamine(ctx context.Context, c *config.Config, schema string) (*sqldb.DB, error) {
+	file := w.Data != "" || c.Postgres.Host == ""
+	return w.openDatabase(ctx, c, schema, file)
+}
+
 // openToChange opens one schema of the state that is meant for a verb that changes what is there,
 // and makes nothing that is not.
 func (w where) openToChange(ctx context.Context, c *config.Config, schema string) (*sqldb.DB, error) {

@@ -94,7 +94,7 @@ func examineDatabases(ctx context.Context, c *config.Config, w where) []finding 
 
 func examineDatabase(ctx context.Context, c *config.Config, w where, schema string) (finding, []config.Risk) {
 	name := "database " + schema
-	db, err := w.openDatabase(ctx, c, schema, true)
+	db, err := w.openToExamine(ctx, c, schema)
 	if err != nil {
 		return finding{Name: name, State: fail, Detail: err.Error(), Advice: "run `millrace up`, or set POSTGRES_HOST"}, nil
 	}
