@@ -19,8 +19,8 @@ import (
 // broker takes for a repetition: it says yes, and keeps one of them. So a producer that lost a
 // connection is given up, and the next one asks for an id of its own.
 type producer struct {
-	kafka *kafka.Publisher
-	lines [2]*line // of a message by itself, and of batches
+	kafka           *kafka.Publisher
+	single, several *line // of the one for a message by itself, and of the one for batches
 
 	using  sync.RWMutex // held for reading while publishing
 	closed bool
@@ -32,25 +32,25 @@ func newProducer(cfg Config) (*producer, error) {
 		return nil, err
 	}
 	several := batched(*single)
-	lines := [2]*line{newLine(single), newLine(several)}
+	p := &producer{single: newLine(single), several: newLine(several)}
 	batches, err := sarama.NewSyncProducer(cfg.Brokers, several)
 	if err != nil {
 		return nil, err
 	}
-	lines[1].arm()
-	inner, err := kafka.NewPublisher(kafka.PublisherConfig{
+	p.several.arm()
+	p.kafka, err = kafka.NewPublisher(kafka.PublisherConfig{
 		Brokers: cfg.Brokers, Marshaler: marshaler{}, OverwriteSaramaConfig: single, Tracer: gathers{batches},
 	}, nil) // its log would be two traces a message, which no level shows
 	if err != nil {
 		_ = batches.Close()
 		return nil, err
 	}
-	lines[0].arm()
-	return &producer{kafka: inner, lines: lines}, nil
+	p.single.arm()
+	return p, nil
 }
 
 // lost says that it is to be given up.
-func (p *producer) lost() bool { return p.lines[0].broken.Load() || p.lines[1].broken.Load() }
+func (p *producer) lost() bool { return p.single.broken.Load() || p.several.broken.Load() }
 
 // close waits for what is being published.
 func (p *producer) close() error {

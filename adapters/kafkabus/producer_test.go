@@ -23,7 +23,7 @@ func TestAProducerAsksForAnIDOfItsOwnWhenTheBrokerHasLostEverything(t *testing.T
 	if err := b.publisher.Publish(name, order("ord_1", "after")); err != nil {
 		t.Fatal(err)
 	}
-	if after := firstOf(t, b.cfg, name); string(after.Value) != "after" || after.ProducerID == b.id {
+	if after := firstOf(t, b.cfg, name); string(after.Value) != "after" || b.ids[after.ProducerID] {
 		t.Errorf("%q came under the producer id %d, which was given by the broker that is gone", after.Value, after.ProducerID)
 	}
 }
@@ -66,18 +66,19 @@ func TestWhatWasUnderWayWhenTheBrokerWasLostGoesUnderAnIDOfItsOwn(t *testing.T) 
 	back.Store(true)
 	busy.Wait()
 	for _, r := range recordsOf(t, b.cfg, b.topic, callers) {
-		if r.ProducerID == b.id {
-			t.Errorf("offset %d came under the producer id %d, which was given by the broker that is gone", r.Offset, b.id)
+		if b.ids[r.ProducerID] {
+			t.Errorf("offset %d came under the producer id %d, which was given by the broker that is gone", r.Offset, r.ProducerID)
 		}
 	}
 }
 
-// mortal is a broker that can be lost with its disk, and a producer that has its id of it.
+// mortal is a broker that can be lost with its disk, and a publisher whose producers have their ids of it: that of a
+// message by itself, and that of batches.
 type mortal struct {
 	cfg       kafkabus.Config
 	publisher *kafkabus.Publisher
 	topic     string
-	id        int64
+	ids       map[int64]bool
 	wipe      func(t *testing.T) // it ends, and comes back empty
 }
 
@@ -92,7 +93,24 @@ func newMortal(t *testing.T) mortal {
 	if err := b.publisher.Publish(b.topic, order("ord_1", "before")); err != nil {
 		t.Fatal(err)
 	}
-	b.id = firstOf(t, b.cfg, b.topic).ProducerID
+	for sent := 1; len(b.ids) < 2; sent += 16 { // one by itself, and then so many at once that some are a batch
+		var busy sync.WaitGroup
+		for range 16 {
+			busy.Go(func() {
+				if err := b.publisher.Publish(b.topic, order("ord_1", "before")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		busy.Wait()
+		b.ids = map[int64]bool{}
+		for _, r := range recordsOf(t, b.cfg, b.topic, sent+16) {
+			b.ids[r.ProducerID] = true
+		}
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
 	b.wipe = func(t *testing.T) {
 		t.Helper()
 		stop()

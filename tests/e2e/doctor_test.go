@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ func TestDoctorTellsOfAUserThatMayOnlyReadAndNotOfItself(t *testing.T) {
 	s := newOnPostgres(t)
 	spawn(t, t, s.env, "migrate", "up").ends(t, 30*time.Second, 0)
 	says := func() string {
-		doctor := spawn(t, t, append(s.env, "SMTP_HOST=discard"), "doctor")
+		doctor := spawn(t, t, slices.Concat(s.env, []string{"SMTP_HOST=discard"}), "doctor")
 		doctor.ends(t, 30*time.Second, 0)
 		return doctor.stdout.String()
 	}
