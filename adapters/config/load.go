@@ -63,6 +63,17 @@ func Load(dir string, environ []string) (*Config, error) {
 	return c, nil
 }
 
+// Value gives one variable as Load reads it, without a look at any other: "" when it is not set, or when dir/.env
+// cannot be read, which Load says.
+func Value(dir string, environ []string, name string) string {
+	file, err := readFile(dir)
+	if err != nil {
+		file = nil
+	}
+	values, _ := merge(file, env.ToMap(environ))
+	return values[name]
+}
+
 // Setting is one variable as it is in force.
 type Setting struct {
 	Name   string `json:"name"`

@@ -70,6 +70,11 @@ func TestTheEnvironmentWinsOverTheFileAndTheFileOverTheDefault(t *testing.T) {
 			t.Errorf("%s comes from %q, not %q", name, sources[name], want)
 		}
 	}
+	for name, want := range map[string]string{"POSTGRES_HOST": "from-environment", "POSTGRES_USER": "from-file", "POSTGRES_DB": "", "KAFKA_BROKERS": "a:1,b:2"} {
+		if got := config.Value(dir, []string{"POSTGRES_HOST=from-environment", "KAFKA_BROKERS="}, name); got != want {
+			t.Errorf("alone, %s is %q, not %q", name, got, want)
+		}
+	}
 }
 
 func TestAMalformedValueStopsTheStartAndIsNamedWithWhatIsAllowed(t *testing.T) {

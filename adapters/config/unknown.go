@@ -12,16 +12,17 @@ import (
 // prefixes are ours: a variable that has one and is not in the table is a slip of the hand.
 var prefixes = []string{
 	"MILLRACE_", "KAFKA_", "POSTGRES_", "REDIS_", "SMTP_", "PSP_", "OUTBOX_", "INBOX_",
-	"PAYMENT_", "INVENTORY_", "IDEMPOTENCY_",
+	"PAYMENT_", "INVENTORY_", "IDEMPOTENCY_", "JOURNAL_", "MAX_OPEN_",
 }
 
 // foreign are variables that have a prefix of ours by right, because somebody else made them up:
-// the images of docker-compose.yml and its ports, Kafka's own scripts, and the addresses that
+// the images of docker-compose.yml and its ports, Kafka's own scripts, systemd, and the addresses that
 // Kubernetes sets for each Service.
 var foreign = regexp.MustCompile(`^(` + strings.Join([]string{
 	`MILLRACE_(POSTGRES|KAFKA|REDIS)_PORT`,
 	`POSTGRES_(INITDB_ARGS|INITDB_WALDIR|HOST_AUTH_METHOD)`,
 	`KAFKA_(HOME|OPTS|HEAP_OPTS|JMX_OPTS|JVM_PERFORMANCE_OPTS|GC_LOG_OPTS|LOG4J_OPTS|DEBUG)`,
+	`JOURNAL_STREAM`,
 	`.*_SERVICE_HOST`,
 	`.*_SERVICE_PORT(_.*)?`,
 	`.*_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?`,

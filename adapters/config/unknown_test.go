@@ -13,6 +13,7 @@ func TestASlipInANameIsRefusedWithTheNameThatWasMeant(t *testing.T) {
 		"KAFKA_BROKER": "KAFKA_BROKERS", "POSTGRES_PASWORD": "POSTGRES_PASSWORD", "REDIS_HOSTNAME": "REDIS_HOST",
 		"SMTP_USERNAME": "SMTP_USER", "PSP_URI": "PSP_URL", "OUTBOX_RETENTIONS": "OUTBOX_RETENTION",
 		"INBOX_RETENTION_": "INBOX_RETENTION", "MILLRACE_ENVIRONMENT": "MILLRACE_ENV",
+		"JOURNAL_RETENTIONS": "JOURNAL_RETENTION", "MAX_OPEN_ORDER": "MAX_OPEN_ORDERS",
 	} {
 		want := name + " in the environment is no setting of Millrace: did you mean " + meant + "?"
 		if _, err := load(t, name+"=x"); err == nil || err.Error() != want {
@@ -29,7 +30,7 @@ func TestASlipInANameIsRefusedWithTheNameThatWasMeant(t *testing.T) {
 
 func TestWhatOthersPutIntoTheEnvironmentIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	loaded(t, "HOME=/root", "JWT_LIBRARY=x", "LOG_COLOR=1", "KAFKA_HEAP_OPTS=-Xmx1g", "KAFKA_HOME=/opt/kafka", "POSTGRES_INITDB_ARGS=x",
+	loaded(t, "HOME=/root", "JWT_LIBRARY=x", "LOG_COLOR=1", "JOURNAL_STREAM=8:1234", "KAFKA_HEAP_OPTS=-Xmx1g", "KAFKA_HOME=/opt/kafka", "POSTGRES_INITDB_ARGS=x",
 		"MILLRACE_KAFKA_PORT=19092", "REDIS_SERVICE_HOST=10.0.0.1", "REDIS_SERVICE_PORT=6379", "POSTGRES_SERVICE_PORT_SQL=5432",
 		"REDIS_PORT_6379_TCP=tcp://10.0.0.1:6379", "REDIS_PORT_6379_TCP_ADDR=10.0.0.1", "MILLRACE_ORDER_SERVICE_PORT=tcp://10.0.0.1:8081",
 		"KAFKA_UNSET_HERE=")

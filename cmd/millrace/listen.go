@@ -21,7 +21,7 @@ func listenOn(host string, port int, flag string) (net.Listener, error) {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, portInUse(port, flag)
 	}
-	return nil, fmt.Errorf("cannot listen on %s:%d: %w", host, port, err)
+	return nil, fmt.Errorf("cannot listen on %s:%d: %w: choose another with %s", host, port, err, flag)
 }
 
 func portInUse(port int, flag string) error {

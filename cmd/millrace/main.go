@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"millrace/adapters/config"
 	"millrace/ports/cli"
 )
 
@@ -44,6 +45,8 @@ func verbs() cli.Deps {
 
 		Histories: histories,
 		Newest:    newestMove,
+
+		Setting: func(name string) string { return config.Value(".", os.Environ(), name) },
 
 		Stdout: os.Stdout,
 		Stderr: os.Stderr,

@@ -204,13 +204,16 @@ func databaseFile(data, schema string) string { return filepath.Join(data, "db",
 
 func address(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }
 
-// portHint turns a port in use into a line that names the flag.
+// portHint turns a port that cannot be had into a line that names the flag.
 func portHint(err error, flag string) error {
-	var taken *embedded.PortError
-	if errors.As(err, &taken) {
-		return portInUse(taken.Port(), flag)
+	var refused *embedded.PortError
+	switch {
+	case !errors.As(err, &refused):
+		return err
+	case refused.InUse:
+		return portInUse(refused.Port(), flag)
 	}
-	return err
+	return fmt.Errorf("%w: choose other ports with %s", err, flag)
 }
 
 func printReady(out *os.File, o upOptions, c *config.Config) {

@@ -33,9 +33,12 @@ func applyFlagsOf(c *cobra.Command) *applyFlags {
 	return a
 }
 
-// read gives who, why and how fast.
-func (a *applyFlags) read(c *cobra.Command) (by plan.Act, pace plan.Pace, err error) {
-	verb := strings.TrimPrefix(c.CommandPath(), "millrace ")
+// read gives who, why and how fast. A plan that is not confirmed by its seal is refused before anything else is asked for.
+func (a *applyFlags) read(c *cobra.Command, seal string) (by plan.Act, pace plan.Pace, err error) {
+	verb := verbOf(c)
+	if a.confirm != seal {
+		return by, pace, unconfirmed(verb, seal)
+	}
 	if strings.TrimSpace(a.reason) == "" || strings.TrimSpace(a.actor) == "" {
 		return by, pace, fmt.Errorf("%s: say why and who with --reason TEXT --actor NAME: both are kept with every act", verb)
 	}
@@ -65,12 +68,12 @@ func (a *applyFlags) inTime(c *cobra.Command, pace plan.Pace, items int) error {
 		return nil
 	}
 	return fmt.Errorf("%s: nothing was done: at --rate %s the next is begun after %s, and --timeout is %s: give a longer one, such as %s",
-		strings.TrimPrefix(c.CommandPath(), "millrace "), a.rate, apart.Round(time.Millisecond), a.timeout, (apart + a.timeout).Round(time.Millisecond))
+		verbOf(c), a.rate, apart.Round(time.Millisecond), a.timeout, (apart + a.timeout).Round(time.Millisecond))
 }
 
 // readPlan reads a plan of a file, or of stdin where the name is -. One that was altered is refused.
 func readPlan[P any](c *cobra.Command, name string, read func([]byte) (P, error)) (P, error) {
-	verb := strings.TrimPrefix(c.CommandPath(), "millrace ")
+	verb := verbOf(c)
 	var text []byte
 	var none P
 	var err error
@@ -89,13 +92,18 @@ func readPlan[P any](c *cobra.Command, name string, read func([]byte) (P, error)
 	return p, nil
 }
 
+// unconfirmed refuses a plan, and says what would confirm it.
+func unconfirmed(verb, seal string) error {
+	return WithCode(Refused, fmt.Errorf("%s: nothing was done: %w: read it, then give --confirm %s", verb, plan.ErrUnconfirmed, seal))
+}
+
 // applied tells how a plan went, and gives what was refused for safety its exit code and the words that
 // allow it.
 func (p *program) applied(c *cobra.Command, sum plan.Sum, sha string, err error) error {
-	verb := strings.TrimPrefix(c.CommandPath(), "millrace ")
+	verb := verbOf(c)
 	switch {
 	case errors.Is(err, plan.ErrUnconfirmed):
-		return WithCode(Refused, fmt.Errorf("%s: nothing was done: %w: read it, then give --confirm %s", verb, err, sha))
+		return unconfirmed(verb, sha)
 	case errors.Is(err, plan.ErrAltered):
 		return WithCode(Refused, fmt.Errorf("%s: nothing was done: %w", verb, err))
 	}

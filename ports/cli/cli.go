@@ -31,7 +31,7 @@ const (
 )
 
 // Deps is everything that the verbs need of the outside. A verb whose function is nil says that
-// this build does not have it. Getenv, Terminal, Now and HTTP may be left out.
+// this build does not have it. Setting, Terminal, Now and HTTP may be left out.
 type Deps struct {
 	Version string
 
@@ -59,8 +59,8 @@ type Deps struct {
 	Newest func(ctx context.Context, where Where) (time.Time, error)
 
 	Stdout, Stderr io.Writer
-	Getenv         func(string) string
-	Terminal       func(io.Writer) bool // whether a person sees it
+	Setting        func(name string) string // a setting as the services have it, "" when it is not set
+	Terminal       func(io.Writer) bool     // whether a person sees it
 	Now            func() time.Time
 	HTTP           *http.Client
 }
@@ -153,8 +153,8 @@ type program struct {
 }
 
 func newProgram(d Deps) *program {
-	if d.Getenv == nil {
-		d.Getenv = os.Getenv
+	if d.Setting == nil {
+		d.Setting = os.Getenv
 	}
 	if d.Now == nil {
 		d.Now = time.Now

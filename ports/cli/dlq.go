@@ -318,7 +318,7 @@ was sent again three times already and there is no --force.`,
 		if err != nil {
 			return err
 		}
-		by, pace, err := flags.read(c)
+		by, pace, err := flags.read(c, letters.SHA256)
 		if err != nil {
 			return err
 		}

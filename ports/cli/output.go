@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +19,6 @@ const (
 	green  colour = "32"
 	red    colour = "31"
 	yellow colour = "33"
-	bold   colour = "1"
 	faint  colour = "2"
 )
 
@@ -34,7 +34,7 @@ func (c cell) in(colour colour) cell { return cell{c.text, colour} }
 
 // paint colours where a person sees it and has not asked for none (no-color.org).
 func (p *program) paint(w io.Writer, text string, c colour) string {
-	if c == plain || text == "" || p.Getenv("NO_COLOR") != "" || !p.Terminal(w) {
+	if c == plain || text == "" || os.Getenv("NO_COLOR") != "" || !p.Terminal(w) {
 		return text
 	}
 	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"

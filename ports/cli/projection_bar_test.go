@@ -15,7 +15,7 @@ func TestARebuildShowsHowFarItIsToAPersonAndToNobodyElse(t *testing.T) {
 	for _, person := range []bool{true, false} {
 		var out, words bytes.Buffer
 		code := cli.Run(context.Background(), []string{"projection", "rebuild", "orders_by_user"}, cli.Deps{
-			Stdout: &out, Stderr: &words, Getenv: func(string) string { return "" }, Terminal: func(io.Writer) bool { return person },
+			Stdout: &out, Stderr: &words, Setting: func(string) string { return "" }, Terminal: func(io.Writer) bool { return person },
 			Projections: func(context.Context, cli.Where, bool) (cli.Projections, func() error, error) {
 				return fakeModels{}, func() error { return nil }, nil
 			},

@@ -84,6 +84,9 @@ func atMostOne(words ...string) cobra.PositionalArgs {
 	}
 }
 
+// verbOf names a verb as it is typed, without the program: "saga list".
+func verbOf(c *cobra.Command) string { return strings.TrimPrefix(c.CommandPath(), "millrace ") }
+
 // missing is the error of a verb that was not handed in.
 func missing(c *cobra.Command) error {
 	return fmt.Errorf("%s: this build does not have it", c.CommandPath())
@@ -93,7 +96,7 @@ func missing(c *cobra.Command) error {
 func (p *program) whereFlag(c *cobra.Command) func() Where {
 	data := c.Flags().String("data", ".millrace", "the `DIR` in which millrace up keeps its data; without the flag, POSTGRES_HOST goes before it")
 	return func() Where {
-		if !c.Flags().Changed("data") && p.Getenv("POSTGRES_HOST") != "" {
+		if !c.Flags().Changed("data") && p.Setting("POSTGRES_HOST") != "" {
 			return Where{}
 		}
 		return Where{Data: *data}

@@ -102,14 +102,14 @@ fate: pm_card_ok, pm_card_declined, pm_card_timeout, pm_card_unavailable, pm_car
 		Example: "  millrace psp --listen 127.0.0.1:8086 --data /tmp/psp",
 		Args:    exactly(),
 	}
-	listen := c.Flags().String("listen", "", "address (default 127.0.0.1:8086; with PORT, that port on every address)")
+	listen := c.Flags().String("listen", "", "address (default 127.0.0.1:8086; with PORT, that port on LISTEN_HOST)")
 	dir := c.Flags().String("data", filepath.Join(".millrace", "psp"), "folder for its state")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if p.PSP == nil {
 			return missing(c)
 		}
 		addr := cmp.Or(*listen, "127.0.0.1:8086")
-		if port := p.Getenv("PORT"); port != "" && *listen == "" {
+		if port := p.Setting("PORT"); port != "" && *listen == "" {
 			addr = ":" + port
 		}
 		return p.PSP(c.Context(), addr, *dir)

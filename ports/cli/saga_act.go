@@ -191,7 +191,7 @@ not confirmed, or when it has new effects (messages with new ids, money, mails) 
 		if err != nil {
 			return err
 		}
-		by, pace, err := flags.read(c)
+		by, pace, err := flags.read(c, made.SHA256)
 		if err != nil {
 			return err
 		}

@@ -83,7 +83,7 @@ func (p *program) fillChange(c *replay.Change, inject, reorder string) error {
 	}
 	c.Timers = map[string]time.Duration{}
 	for timer, variable := range map[string]string{saga.PaymentTimer: "PAYMENT_TIMEOUT", saga.InventoryTimer: "INVENTORY_TIMEOUT"} {
-		runs, err := time.ParseDuration(cmp.Or(p.Getenv(variable), "30s")) // as for `millrace serve`
+		runs, err := time.ParseDuration(cmp.Or(p.Setting(variable), "30s")) // as for `millrace serve`
 		if err != nil {
 			return fmt.Errorf("%s: %w", variable, err)
 		}

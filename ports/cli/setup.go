@@ -155,7 +155,7 @@ func (p *program) healthcheck() *cobra.Command {
 		Hidden:  true,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			url := "http://127.0.0.1:" + cmp.Or(p.Getenv("PORT"), "8080") + "/readyz"
+			url := "http://127.0.0.1:" + cmp.Or(p.Setting("PORT"), "8080") + "/readyz"
 			if len(args) == 1 {
 				url = args[0]
 			}

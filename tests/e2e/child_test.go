@@ -30,9 +30,15 @@ func spawn(owner, t *testing.T, settings []string, args ...string) *child {
 // spawnBuild does the same with another build of the program.
 func spawnBuild(program string, owner, t *testing.T, settings []string, args ...string) *child {
 	t.Helper()
+	return spawnIn(owner.TempDir(), program, owner, t, settings, args...)
+}
+
+// spawnIn does the same in a folder that is there, which may have an .env.
+func spawnIn(dir, program string, owner, t *testing.T, settings []string, args ...string) *child {
+	t.Helper()
 	c := &child{name: strings.Join(args, " "), stdout: &output{}, stderr: &output{}, done: make(chan struct{})}
 	c.cmd = exec.Command(program, args...)
-	c.cmd.Dir = owner.TempDir()
+	c.cmd.Dir = dir
 	c.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.cmd.Dir, "TMPDIR=" + os.TempDir()}, settings...)
 	c.cmd.Stdout, c.cmd.Stderr = c.stdout, c.stderr
 	diesWithTest(c.cmd)
