@@ -81,7 +81,7 @@ func (s *stack) orders(ctx context.Context) error {
 	place := counted{order.NewPlaceOrder(store, catalog, s.replies, sqlstore.NewOrderIDs(), failpoint.Clock(messages.OrderService)), metrics}
 	return s.serve(ctx, messages.OrderService, httpapi.NewOrders(httpapi.OrdersConfig{
 		Service:  s.front(messages.OrderService, metrics, databaseCheck(b.db)),
-		Place:    s.door(place, store, metrics),
+		Place:    s.door(order.NewInFlight(place), store, metrics),
 		Cancel:   order.NewCancelOrder(store, failpoint.Clock(messages.OrderService)),
 		Show:     order.NewShowOrders(store),
 		Products: order.NewShowProducts(catalog),

@@ -102,11 +102,11 @@ func readPlacing(r *http.Request) (ordering.Request, error) {
 	return req, nil
 }
 
-// inProgress tells a key whose first request holds its lock from a database that is busy
+// inProgress tells a key whose first request, in another process, holds its lock from a database that is busy
 // otherwise: with a key, the lock is what was waited for.
 func inProgress(err error, key string) error {
 	if key != "" && fault.CodeOf(err) == "database_busy" {
-		return errInProgress.Because(err)
+		return ordering.ErrInProgress.Because(err)
 	}
 	return err
 }

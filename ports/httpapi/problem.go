@@ -13,6 +13,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"go.opentelemetry.io/otel/trace"
 
+	ordering "millrace/app/order"
 	"millrace/domain/fault"
 	"millrace/ports/httpapi/contract"
 )
@@ -37,7 +38,6 @@ var (
 	errNoMethod     = fault.New(fault.Invalid, "method_not_allowed", "this path does not take this method: see the Allow header")
 	errTooLarge     = fault.New(fault.Invalid, "body_too_large", fmt.Sprintf("the body has more than %d bytes", MaxBody))
 	errNotJSON      = fault.New(fault.Invalid, "unsupported_media_type", "send the body as application/json, uncompressed and in UTF-8")
-	errInProgress   = fault.New(fault.Conflict, "idempotency_in_progress", "the first request with this Idempotency-Key is still running: send the same again in a moment")
 	errCrowded      = fault.New(fault.Unavailable, "upstream_crowded", "the service has too many requests in hand")
 	errNoSuchAdvice = fault.New(fault.NotFound, "problem_not_found", "there is no problem with that code")
 )
@@ -142,7 +142,7 @@ func (problems) send(w http.ResponseWriter, r *http.Request, p contract.Problem)
 	h := w.Header()
 	h.Set("Content-Type", problemType)
 	h.Set("Cache-Control", "no-store")
-	again := p.Status == http.StatusServiceUnavailable || p.Status == http.StatusGatewayTimeout || p.Code == errInProgress.Code
+	again := p.Status == http.StatusServiceUnavailable || p.Status == http.StatusGatewayTimeout || p.Code == ordering.ErrInProgress.Code
 	if again && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", retryAfter)
 	}
