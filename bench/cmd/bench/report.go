@@ -52,7 +52,7 @@ type curve struct {
 
 func newReport(ctx context.Context, p plan) *report {
 	r := &report{At: time.Now().UTC().Truncate(time.Second), Command: command(p, os.Args[1:]), Failures: []string{}}
-	r.Machine = machine{Processors: runtime.NumCPU(), Model: model(), System: told(ctx, "uname", "-sr"), Build: told(ctx, "git", "describe", "--tags", "--always", "--dirty")}
+	r.Machine = machine{Processors: runtime.NumCPU(), Model: model(), System: system(ctx), Build: told(ctx, "git", "describe", "--tags", "--always", "--dirty")}
 	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
 		r.Machine.LoadBefore = strings.Join(strings.Fields(string(text))[:3], " ")
 	}
@@ -83,6 +83,12 @@ func told(ctx context.Context, name string, args ...string) string {
 		return "unknown"
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// system is the kernel's name and version, without what its packager adds.
+func system(ctx context.Context) string {
+	name, _, _ := strings.Cut(told(ctx, "uname", "-sr"), "-")
+	return name
 }
 
 func model() string {
