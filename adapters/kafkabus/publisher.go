@@ -133,12 +133,11 @@ func (p *Publisher) Close() error {
 
 // IsPermanent says whether Kafka will never take the message that err was given for: it is larger
 // than MaxRecordBytes, or names a topic that cannot exist. A topic that is merely missing can be
-// made, and a permission that is missing can be granted: neither is permanent.
+// made, a permission that is missing can be granted, and a clock that is wrong can be set: none of them is permanent.
 func IsPermanent(err error) bool {
 	var tooLarge sarama.ConfigurationError // sarama's own check, before anything is sent
 	return errors.As(err, &tooLarge) ||
 		errors.Is(err, sarama.ErrMessageSizeTooLarge) ||
 		errors.Is(err, sarama.ErrInvalidTopic) ||
-		errors.Is(err, sarama.ErrInvalidRecord) ||
-		errors.Is(err, sarama.ErrInvalidTimestamp)
+		errors.Is(err, sarama.ErrInvalidRecord)
 }

@@ -122,6 +122,9 @@ func (c *Circuit) Guard(ctx context.Context, fn func() error) error {
 	return result
 }
 
+// Closed says whether nothing keeps anybody from the database. That of a nil Circuit is closed.
+func (c *Circuit) Closed() bool { return c == nil || c.breaker.State() == gobreaker.StateClosed }
+
 func (c *Circuit) leaving(done func(error)) func(error) {
 	return func(err error) {
 		done(err)

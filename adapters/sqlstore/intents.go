@@ -51,6 +51,7 @@ func (u *unit) intend(s *Intents, in intent.Intent) {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(u.ctx, carrier)
 	in.Cause, in.TraceParent, in.Version, in.Attempts = u.cause.CausationID, carrier["traceparent"], 1, 1
+	in.Until = time.Now().Add(Lease) // the row's is a little later
 	u.stage(intentRow, in.ID, in.OrderID, in.Kind.String(), in.Cause, in.TraceParent, "open",
 		in.Version, in.Attempts, Lease.Microseconds(), u.now, u.now)
 	u.intents = append(u.intents, intended{s, in})
@@ -112,6 +113,7 @@ func (s *Intents) Claim(ctx context.Context, n int) ([]intent.Intent, error) {
 	query := `UPDATE intents SET version = version + 1, attempts = attempts + 1, updated_at = ` + d.Now() + `, due_at = ` + d.NowPlus("?") + `
 		WHERE id IN (SELECT id FROM intents WHERE state = 'open' AND due_at <= ` + d.Now() + ` ORDER BY due_at LIMIT ?` + d.SkipLocked() + `)
 		RETURNING ` + intentColumns
+	until := time.Now().Add(Lease) // the rows' is a little later
 	var rows []intentRecord
 	if err := s.core.DB.SelectContext(ctx, &rows, s.core.DB.Rebind(query), Lease.Microseconds(), n); err != nil {
 		return nil, fmt.Errorf("claim intents: %w", sqldb.Classify(err))
@@ -119,8 +121,28 @@ func (s *Intents) Claim(ctx context.Context, n int) ([]intent.Intent, error) {
 	claimed := make([]intent.Intent, len(rows))
 	for i, r := range rows {
 		claimed[i] = r.restore()
+		claimed[i].Until = until
 	}
 	return claimed, nil
+}
+
+// Hold renews the lease of an intent where less than atLeast is left of it, or where the database has not taken writes
+// lately: an act that cannot be written down would be done again.
+func (s *Intents) Hold(ctx context.Context, in intent.Intent, atLeast time.Duration) error {
+	if time.Until(in.Until) >= atLeast && s.core.Circuit.Closed() {
+		return nil
+	}
+	return s.core.Circuit.Guard(ctx, func() error {
+		query := "UPDATE intents SET due_at = " + s.core.DB.Dialect.NowPlus("?") + " WHERE id = ? AND version = ? AND state = 'open'"
+		result, err := s.core.DB.ExecContext(ctx, s.core.DB.Rebind(query), Lease.Microseconds(), in.ID, in.Version)
+		if err != nil {
+			return fmt.Errorf("hold intent %s: %w", in.ID, sqldb.Classify(err))
+		}
+		if n, err := result.RowsAffected(); err == nil && n == 0 {
+			return ErrStale.Because(fmt.Errorf("intent %s has been claimed or settled since", in.ID))
+		}
+		return nil
+	})
 }
 
 // Postpone gives an intent back, due after a while.

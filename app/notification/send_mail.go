@@ -7,8 +7,9 @@ import (
 	"millrace/domain/intent"
 )
 
-// SendMail is the worker's half of telling the customer. It repeats a mail only when the process
-// dies between the mail server's yes and the commit, and then with the same Message-ID.
+// SendMail is the worker's half of telling the customer. It repeats a mail only when the commit behind the mail
+// server's yes does not come: the process dies there, or the database has just ceased to take writes. The Message-ID is
+// the same then.
 type SendMail struct {
 	work    Work
 	notices Notices

@@ -35,6 +35,8 @@ type Intent struct {
 	Version  int // moves with every claim and attempt; whoever settles must hold the latest
 	Attempts int // how often it was tried
 	Buried   int // how often it was refused for good, and became a dead letter
+
+	Until time.Time // the end of the lease, by the clock of whoever holds it
 }
 
 // New makes the intent of an order for one kind of act; an order has at most one of each kind.

@@ -76,6 +76,10 @@ func TestEveryCodeThatAServiceCanGiveHasAPage(t *testing.T) {
 			t.Errorf("%s of %s has none", code, where)
 		}
 	}
+	// When the connection breaks at a commit nobody knows: who is told that nothing was done orders twice.
+	if page := text(t, ask(t, h, get("/problems/database_unavailable"))); strings.Contains(page, "Nothing was done") || !strings.Contains(page, "Idempotency-Key") {
+		t.Errorf("a database that is away: %s", page)
+	}
 	list := text(t, wantStatus(t, ask(t, h, get("/problems")), http.StatusOK))
 	if !strings.Contains(list, "price_mismatch") {
 		t.Errorf("the list is %s", list)

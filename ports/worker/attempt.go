@@ -30,9 +30,8 @@ func (n *Intents) attempt(acts context.Context, in intent.Intent) {
 	defer span.End()
 
 	started := time.Now()
-	err := n.act(ctx, in)
+	outcome, err := n.carryOut(ctx, in)
 	took := time.Since(started)
-	outcome := n.settle(ctx, in, err)
 
 	if span.IsRecording() {
 		span.SetAttributes(
@@ -50,7 +49,26 @@ func (n *Intents) attempt(acts context.Context, in intent.Intent) {
 	}
 }
 
-// act runs the handler; its deadline is below the lease, so that nobody else starts meanwhile.
+// carryOut does the act, where it may be done, and has the store told what becomes of the intent.
+func (n *Intents) carryOut(ctx context.Context, in intent.Intent) (outcome string, err error) {
+	if err := n.hold(ctx, in); err != nil {
+		n.opts.Logger.DebugContext(ctx, "an act is left to whoever claims its intent next", "intent", in.ID, "error", err)
+		if fault.KindOf(err) == fault.Conflict {
+			return outcomeConflict, err
+		}
+		return outcomePostponed, err // until its lease is over: nothing can be written now
+	}
+	err = n.act(ctx, in)
+	return n.settle(ctx, in, err), err
+}
+
+func (n *Intents) hold(ctx context.Context, in intent.Intent) error {
+	ctx, cancel := context.WithTimeout(ctx, n.opts.Deadline)
+	defer cancel()
+	return n.store.Hold(ctx, in, n.opts.Deadline)
+}
+
+// act runs the handler. Its deadline is what the intent is held for, so that nobody else starts meanwhile.
 func (n *Intents) act(ctx context.Context, in intent.Intent) error {
 	ctx, cancel := context.WithTimeout(ctx, n.opts.Deadline)
 	defer cancel()

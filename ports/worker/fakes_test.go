@@ -55,6 +55,7 @@ func (m *memory) commit(orderID string, kind intent.Kind) {
 	m.mu.Lock()
 	r := m.rows[in.ID]
 	r.in.Version, r.in.Attempts, r.due = 1, 1, time.Now().Add(lease)
+	r.in.Until = r.due
 	in = r.in
 	m.mu.Unlock()
 	select {
@@ -81,9 +82,27 @@ func (m *memory) Claim(_ context.Context, n int) ([]intent.Intent, error) {
 		r.in.Version++
 		r.in.Attempts++
 		r.due = time.Now().Add(lease)
+		r.in.Until = r.due
 		got = append(got, r.in)
 	}
 	return got, nil
+}
+
+func (m *memory) Hold(_ context.Context, in intent.Intent, atLeast time.Duration) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if time.Until(in.Until) >= atLeast && !m.away {
+		return nil
+	}
+	r := m.rows[in.ID]
+	switch {
+	case m.away:
+		return errAway
+	case r.in.Version != in.Version || r.done:
+		return fault.New(fault.Conflict, "moved", "somebody else holds the intent")
+	}
+	r.due = time.Now().Add(lease)
+	return nil
 }
 
 func (m *memory) Postpone(_ context.Context, in intent.Intent, after time.Duration, _ error) error {

@@ -386,6 +386,21 @@ var mutants = []mutant{
 		edits:  one("	case fault.Invalid, fault.NotFound: // it stays wrong", "	case fault.Invalid, fault.NotFound, fault.Unavailable: // it stays wrong"),
 		checks: []check{{worker, "^TestWhatAFailureLeadsTo$"}},
 	},
+	{
+		name: "an act is begun on a lease that is over", file: "ports/worker/attempt.go",
+		edits:  one("	if err := n.hold(ctx, in); err != nil {", "	if err := n.hold(ctx, in); false {"),
+		checks: []check{{worker, "^TestOfTwoProcessesOneCarriesOutWhatWaitedLongerThanItsLease$"}},
+	},
+	{
+		name: "a lease is renewed for whoever has lost it", file: "adapters/sqlstore/intents.go",
+		edits:  one(` WHERE id = ? AND version = ? AND state = 'open'"`, ` WHERE id = ? AND version <> -1 - ? AND state = 'open'"`),
+		checks: []check{{store, "^TestALeaseIsRenewedOnlyWhereItEndsSoonAndByNobodyElse$" + sqlite}},
+	},
+	{
+		name: "the relay gives up what a wrong clock keeps from Kafka", file: "adapters/kafkabus/publisher.go",
+		edits:  one("		errors.Is(err, sarama.ErrInvalidRecord)\n", "		errors.Is(err, sarama.ErrInvalidRecord) || errors.Is(err, sarama.ErrInvalidTimestamp)\n"),
+		checks: []check{{kafka, "^TestOnlyWhatKafkaWouldNeverTakeIsPermanent$"}},
+	},
 
 	// Stock.
 	{
