@@ -66,10 +66,7 @@ func Load(dir string, environ []string) (*Config, error) {
 // Value gives one variable as Load reads it, without a look at any other: "" when it is not set, or when dir/.env
 // cannot be read, which Load says.
 func Value(dir string, environ []string, name string) string {
-	file, err := readFile(dir)
-	if err != nil {
-		file = nil
-	}
+	file, _ := readFile(dir) // nil then
 	values, _ := merge(file, env.ToMap(environ))
 	return values[name]
 }

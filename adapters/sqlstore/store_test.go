@@ -323,15 +323,8 @@ func TestAPostponedIntentComesBackWithAnotherVersion(t *testing.T) {
 	t.Parallel()
 	adaptertest.EachDatabase(t, "notifications", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
 		core := newCore(open(t))
-		intents := NewIntents(core)
+		intents, held := heldMail(t, core)
 		store := NewNotifications(core, intents)
-		if err := store.Do(t.Context(), func(tx notificationapp.Tx) error {
-			tx.Intend(intent.New("ord_1", intent.Mail))
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-		held := (<-intents.Committed())[0]
 		if err := intents.Postpone(t.Context(), held, 0, errors.New("away")); err != nil {
 			t.Fatal(err)
 		}

@@ -30,8 +30,9 @@ func (n *Intents) attempt(acts context.Context, in intent.Intent) {
 	defer span.End()
 
 	started := time.Now()
-	outcome, err := n.carryOut(ctx, in)
+	err := n.carryOut(ctx, in)
 	took := time.Since(started)
+	outcome := n.settle(ctx, in, err)
 
 	if span.IsRecording() {
 		span.SetAttributes(
@@ -49,17 +50,12 @@ func (n *Intents) attempt(acts context.Context, in intent.Intent) {
 	}
 }
 
-// carryOut does the act, where it may be done, and has the store told what becomes of the intent.
-func (n *Intents) carryOut(ctx context.Context, in intent.Intent) (outcome string, err error) {
+// carryOut does the act, where this process holds its intent for long enough.
+func (n *Intents) carryOut(ctx context.Context, in intent.Intent) error {
 	if err := n.hold(ctx, in); err != nil {
-		n.opts.Logger.DebugContext(ctx, "an act is left to whoever claims its intent next", "intent", in.ID, "error", err)
-		if fault.KindOf(err) == fault.Conflict {
-			return outcomeConflict, err
-		}
-		return outcomePostponed, err // until its lease is over: nothing can be written now
+		return err
 	}
-	err = n.act(ctx, in)
-	return n.settle(ctx, in, err), err
+	return n.act(ctx, in)
 }
 
 func (n *Intents) hold(ctx context.Context, in intent.Intent) error {
