@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -78,16 +79,25 @@ func isAway(err error) bool {
 		errors.Is(err, context.DeadlineExceeded)
 }
 
-// saysNothing: whoever gave up, or broke, before the database could answer is no witness.
-func saysNothing(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, errBroke) }
+// saysNothing: whoever gave up, broke, or never asked the database is no witness of it.
+func saysNothing(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, errBroke) || errors.Is(err, errNeverAsked)
+}
 
-var errBroke = errors.New("the attempt panicked")
+var (
+	errBroke      = errors.New("the attempt panicked")
+	errNeverAsked = errors.New("the attempt ended without asking the database")
+)
+
+// visit is one attempt that Enter let in. Its context carries it, under the circuit's permit.
+type visit struct{ asked atomic.Bool }
 
 type permit struct{ circuit *Circuit }
 
 // Enter waits until the database may be tried. The attempt is made with the context that it
-// gives, in which Guard does not ask again; leave, called once, says how it ended. Enter fails
-// only with ctx's error, when ctx ends.
+// gives, in which Guard does not ask again; leave, called once, says how it ended. An attempt in
+// which no Guard ran, such as that of a message which is garbage, says nothing about the database,
+// however it ended. Enter fails only with ctx's error, when ctx ends.
 func (c *Circuit) Enter(ctx context.Context) (inside context.Context, leave func(error), err error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -96,7 +106,8 @@ func (c *Circuit) Enter(ctx context.Context) (inside context.Context, leave func
 		changed := c.watch() // before asking, or a change in between is missed
 		done, err := c.breaker.Allow()
 		if err == nil {
-			return context.WithValue(ctx, permit{c}, true), c.leaving(done), nil
+			v := &visit{}
+			return context.WithValue(ctx, permit{c}, v), c.leavingFrom(v, done), nil
 		}
 		select {
 		case <-changed:
@@ -109,7 +120,11 @@ func (c *Circuit) Enter(ctx context.Context) (inside context.Context, leave func
 // Guard runs fn unless the circuit is open; then it fails with ErrAway at once. A nil Circuit
 // guards nothing.
 func (c *Circuit) Guard(ctx context.Context, fn func() error) error {
-	if c == nil || ctx.Value(permit{c}) != nil {
+	if c == nil {
+		return fn()
+	}
+	if v, inside := ctx.Value(permit{c}).(*visit); inside {
+		v.asked.Store(true)
 		return fn()
 	}
 	done, err := c.breaker.Allow()
@@ -124,6 +139,16 @@ func (c *Circuit) Guard(ctx context.Context, fn func() error) error {
 
 // Closed says whether nothing keeps anybody from the database. That of a nil Circuit is closed.
 func (c *Circuit) Closed() bool { return c == nil || c.breaker.State() == gobreaker.StateClosed }
+
+func (c *Circuit) leavingFrom(v *visit, done func(error)) func(error) {
+	leave := c.leaving(done)
+	return func(err error) {
+		if !v.asked.Load() {
+			err = errNeverAsked
+		}
+		leave(err)
+	}
+}
 
 func (c *Circuit) leaving(done func(error)) func(error) {
 	return func(err error) {

@@ -96,7 +96,7 @@ func TestWhoEntersWaitsWhileItIsOpenAndOneProbeGoesThrough(t *testing.T) {
 		for range 100 {
 			all.Go(func() {
 				for {
-					_, leave, err := c.Enter(t.Context())
+					attempt, leave, err := c.Enter(t.Context())
 					if err != nil {
 						t.Error(err)
 						return
@@ -117,7 +117,7 @@ func TestWhoEntersWaitsWhileItIsOpenAndOneProbeGoesThrough(t *testing.T) {
 					mu.Lock()
 					inside--
 					mu.Unlock()
-					leave(result)
+					leave(c.Guard(attempt, func() error { return result }))
 					if result == nil {
 						return
 					}
@@ -177,9 +177,9 @@ func TestAProbeThatGivesUpLeavesItsTurnToAnother(t *testing.T) {
 		}
 		second := make(chan error)
 		go func() {
-			_, leave, err := c.Enter(t.Context())
+			attempt, leave, err := c.Enter(t.Context())
 			if err == nil {
-				leave(nil)
+				leave(c.Guard(attempt, func() error { return nil }))
 			}
 			second <- err
 		}()
@@ -192,6 +192,45 @@ func TestAProbeThatGivesUpLeavesItsTurnToAnother(t *testing.T) {
 			t.Errorf("it did not close: %v", err)
 		}
 	})
+}
+
+func TestAProbeThatNeverAskedTheDatabaseDoesNotCloseTheCircuit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, heard := opened(t, ErrAway)
+		time.Sleep(2 * time.Second)
+		for _, ended := range []error{nil, errors.New("not an envelope"), context.DeadlineExceeded} {
+			_, leave, err := c.Enter(t.Context()) // such as a message that is garbage, or known to the cache
+			if err != nil {
+				t.Fatal(err)
+			}
+			leave(ended)
+		}
+		if got := heard.heard(); !slices.Equal(got, []string{"open", "half-open"}) {
+			t.Errorf("it said %v", got)
+		}
+		if err := c.Guard(t.Context(), func() error { return nil }); err != nil || !c.Closed() {
+			t.Errorf("the first that asked did not close it: %v", err)
+		}
+	})
+}
+
+func TestAnAttemptThatNeverAskedTheDatabaseIsNoAnswerInBetween(t *testing.T) {
+	t.Parallel()
+	heard := &states{}
+	c := NewCircuit(CircuitConfig{OnState: heard.hear})
+	for range 4 {
+		_ = c.Guard(t.Context(), func() error { return ErrAway })
+	}
+	_, leave, err := c.Enter(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave(nil)
+	_ = c.Guard(t.Context(), func() error { return ErrAway })
+	if got := heard.heard(); !slices.Equal(got, []string{"open"}) {
+		t.Errorf("after five failures with garbage in between it said %v", got)
+	}
 }
 
 func TestWhoIsInsideIsNotAskedAgain(t *testing.T) {

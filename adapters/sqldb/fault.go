@@ -19,6 +19,7 @@ import (
 var (
 	ErrAway     = fault.New(fault.Unavailable, "database_unavailable", "the database is not reachable")
 	ErrBusy     = fault.New(fault.Unavailable, "database_busy", "the database did not give a lock in time")
+	ErrSlow     = fault.New(fault.Unavailable, "database_slow", "the database broke a statement off that took too long")
 	ErrRetry    = fault.New(fault.Conflict, "transaction_conflict", "the transaction met another one")
 	ErrTaken    = fault.New(fault.Conflict, "unique_violation", "such a row is there already")
 	ErrRefused  = fault.New(fault.Internal, "constraint_violation", "the database refused a row")
@@ -63,8 +64,10 @@ func classifyPostgres(pg *pgconn.PgError, err error) error {
 		return ErrRetry.Because(err)
 	case "23505":
 		return ErrTaken.Because(err)
-	case "55P03", "57014":
+	case "55P03":
 		return ErrBusy.Because(err)
+	case "57014":
+		return ErrSlow.Because(err)
 	case "28000", "28P01":
 		return ErrLogin.Because(err)
 	case "3D000":

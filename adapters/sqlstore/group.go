@@ -217,7 +217,7 @@ func (c *Core) together(members []*member) {
 		}
 		return
 	}
-	away := fault.KindOf(err) == fault.Unavailable && !errors.Is(err, sqldb.ErrBusy)
+	away := fault.KindOf(err) == fault.Unavailable && !errors.Is(err, sqldb.ErrBusy) && !errors.Is(err, sqldb.ErrSlow)
 	alone := len(members) == 1
 	for _, m := range c.unhandled(members) {
 		switch {

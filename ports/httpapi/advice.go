@@ -75,6 +75,7 @@ var advices = []advice{
 	{"overloaded", http.StatusServiceUnavailable, "More orders come in than can be worked off", "Nothing was done. Wait as long as Retry-After says, then send the request again. What was accepted before goes on, and can be looked at and cancelled."},
 	{"database_unavailable", http.StatusServiceUnavailable, "The database is not reachable", "Wait as long as Retry-After says, then send the request again with the same Idempotency-Key: whatever became of the first one, there is one order. Without a key look at the user's orders before: it may have been stored when the connection broke."},
 	{"database_busy", http.StatusServiceUnavailable, "The database is busy", "Nothing was done. Wait as long as Retry-After says, then send the request again."},
+	{"database_slow", http.StatusServiceUnavailable, "The database is too slow", "Nothing was done. Wait as long as Retry-After says, then send the request again."},
 	{"disk_full", http.StatusServiceUnavailable, "The service cannot store anything", "Nothing was done. Whoever operates the service must make room on its disk."},
 	{"database_read_only", http.StatusServiceUnavailable, "The database accepts no writes", "Nothing was done. Whoever operates the service must let the database write again."},
 	{"upstream_unavailable", http.StatusServiceUnavailable, "The service behind the gateway is away", "Nothing was done. Wait as long as Retry-After says, then send the request again."},

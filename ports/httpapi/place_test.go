@@ -262,4 +262,8 @@ func TestALockNotGivenMeansInProgressOnlyForAKey(t *testing.T) {
 	if p := problem(t, r); p.Code != "idempotency_in_progress" {
 		t.Errorf("with a key: %s", p.Code)
 	}
+	s.fails = fault.New(fault.Unavailable, "database_slow", "a statement took too long")
+	if p := problem(t, wantStatus(t, ask(t, h, post(usual, "Idempotency-Key", "k")), http.StatusServiceUnavailable)); p.Code != "database_slow" {
+		t.Errorf("with a key, and a database that is slow: %s", p.Code)
+	}
 }

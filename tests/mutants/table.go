@@ -103,6 +103,11 @@ var mutants = []mutant{
 		checks: []check{{database, "^TestADatabaseThatAnswersIsNotAwayWhateverItSays$"}},
 	},
 	{
+		name: "garbage as the probe closes the circuit", file: "adapters/sqldb/circuit.go",
+		edits:  one("			err = errNeverAsked\n", "			err = nil\n"),
+		checks: []check{{database, "^TestAProbeThatNeverAskedTheDatabaseDoesNotCloseTheCircuit$"}},
+	},
+	{
 		name: "a unit that met another is not run again", file: "adapters/sqlstore/group.go",
 		edits:  one("		case away, alone && !meetsAnother(err):", "		case away, alone:"),
 		checks: []check{{store, "^TestAUnitThatMetAnotherTransactionIsRunAgainAsAWhole$"}},
