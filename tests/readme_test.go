@@ -23,6 +23,11 @@ func TestCommandsOfThePagesExist(t *testing.T) {
 		"../docs/outbox.md", "../docs/replay.md", "../docs/performance.md", "../docs/reliability.md",
 		"../docs/load.md",
 	}
+	labs, err := filepath.Glob("../docs/labs/*.md")
+	if err != nil || len(labs) == 0 {
+		t.Fatalf("there are no labs: %v", err)
+	}
+	pages = append(pages, labs...)
 	checked := 0
 	for _, page := range pages {
 		text, err := os.ReadFile(page)

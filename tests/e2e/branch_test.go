@@ -15,6 +15,16 @@ var diffBlock = regexp.MustCompile("(?s)```diff\n(.*?)```")
 // branchBuild builds the program with a change of Decide, as a page shows it.
 func branchBuild(t *testing.T, page string) string {
 	t.Helper()
+	program := filepath.Join(t.TempDir(), "millrace")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-overlay", changed(t, page), "-o", program, "millrace/cmd/millrace").CombinedOutput(); err != nil {
+		t.Fatalf("build the branch: %v\n%s", err, out)
+	}
+	return program
+}
+
+// changed makes the overlay of a change of Decide, as a page shows it, for the go command.
+func changed(t *testing.T, page string) string {
+	t.Helper()
 	diff := diffBlock.FindStringSubmatch(page)
 	if diff == nil {
 		t.Fatal("the page shows no change")
@@ -40,7 +50,7 @@ func branchBuild(t *testing.T, page string) string {
 		t.Fatalf("what the page changes stands in decide.go %d times", n)
 	}
 	dir := t.TempDir()
-	copied, overlay, program := filepath.Join(dir, "decide.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "millrace")
+	copied, overlay := filepath.Join(dir, "decide.go"), filepath.Join(dir, "overlay.json")
 	replaced, err := json.Marshal(map[string]map[string]string{"Replace": {source: copied}})
 	if err != nil {
 		t.Fatal(err)
@@ -50,8 +60,5 @@ func branchBuild(t *testing.T, page string) string {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-overlay", overlay, "-o", program, "millrace/cmd/millrace").CombinedOutput(); err != nil {
-		t.Fatalf("build the branch: %v\n%s", err, out)
-	}
-	return program
+	return overlay
 }
