@@ -256,7 +256,7 @@ func (w *world) full() orders {
 		refunded:  w.placed("pm_card_ok", orderapp.Wish{SKU: "SKU-NONE", Qty: 1}),
 		cancelled: w.placed("pm_card_ok", orderapp.Wish{SKU: "SKU-1", Qty: 1}),
 	}
-	_, err := w.cancel.Handle(w.t.Context(), order.ID(o.cancelled))
+	_, err := w.cancel.Handle(w.t.Context(), orderapp.Anyone(), order.ID(o.cancelled))
 	w.must(err)
 	w.settle()
 	for id, want := range map[string]string{o.confirmed: "CONFIRMED", o.declined: "FAILED", o.refunded: "FAILED", o.cancelled: "CANCELLED"} {

@@ -20,8 +20,8 @@ type CancelOrder struct {
 func NewCancelOrder(work Work, now func() time.Time) *CancelOrder { return &CancelOrder{work, now} }
 
 // Handle asks once, however often it is called, and gives the order's status of that moment. It
-// fails with order.ErrNotFound or order.ErrSettled.
-func (h *CancelOrder) Handle(ctx context.Context, id order.ID) (order.Status, error) {
+// fails with order.ErrNotFound, for an order that is not the caller's too, or order.ErrSettled.
+func (h *CancelOrder) Handle(ctx context.Context, caller Caller, id order.ID) (order.Status, error) {
 	var status order.Status
 	at := h.now().UTC().Truncate(time.Microsecond)
 	err := h.work.Do(ctx, func(tx Tx) error {
@@ -30,7 +30,7 @@ func (h *CancelOrder) Handle(ctx context.Context, id order.ID) (order.Status, er
 			return fmt.Errorf("cancel %s: %w", id, err)
 		}
 		o := found[id]
-		if o == nil {
+		if o == nil || !caller.owns(o.User()) {
 			return order.ErrNotFound
 		}
 		status = o.Status()

@@ -46,6 +46,11 @@ var advices = []advice{
 	{"invalid_limit", http.StatusBadRequest, "The limit is out of range", "limit is a whole number from 1 to 200."},
 	{"invalid_cursor", http.StatusBadRequest, "The cursor is malformed", "Give the nextCursor of the page before, unchanged, or none to begin anew."},
 
+	// who asks
+	{"unauthenticated", http.StatusUnauthorized, "A token is wanted", "Send Authorization: Bearer and a JWT of your identity provider; to try things out, `millrace token` prints one. Products, stock and these pages want none."},
+	{"invalid_token", http.StatusUnauthorized, "The token is not taken", "The detail says why. Fetch a new token where yours came from. It has to be signed with a key that this service knows, and needs exp, and sub in the form of a userId."},
+	{"forbidden_user", http.StatusForbidden, "You may act for your own user alone", "Give the userId that is the sub of your token, or leave it out of a list. Operators use a token whose scope has orders:all."},
+
 	// what is not there
 	{"route_not_found", http.StatusNotFound, "There is nothing at this path", "The contract at /openapi.yaml lists every path. Paths have no slash at their end."},
 	{"problem_not_found", http.StatusNotFound, "There is no such problem", "GET /problems lists every code."},
@@ -73,6 +78,7 @@ var advices = []advice{
 	{"database_missing", http.StatusInternalServerError, "The service's database is not there", "Nothing was done. Whoever operates the service must make it, or name the right one."},
 	{"timeout", http.StatusServiceUnavailable, "The service did not finish in time", "Send the request again with the same Idempotency-Key: whatever became of the first one, there is one order."},
 	{"overloaded", http.StatusServiceUnavailable, "More orders come in than can be worked off", "Nothing was done. Wait as long as Retry-After says, then send the request again. What was accepted before goes on, and can be looked at and cancelled."},
+	{"token_keys_unavailable", http.StatusServiceUnavailable, "The keys that tokens are checked with are not to be had", "Nothing was done. Wait as long as Retry-After says, then send the request again. Whoever operates the service must see why the address in JWT_JWKS_URL does not answer."},
 	{"database_unavailable", http.StatusServiceUnavailable, "The database is not reachable", "Wait as long as Retry-After says, then send the request again with the same Idempotency-Key: whatever became of the first one, there is one order. Without a key look at the user's orders before: it may have been stored when the connection broke."},
 	{"database_busy", http.StatusServiceUnavailable, "The database is busy", "Nothing was done. Wait as long as Retry-After says, then send the request again."},
 	{"database_slow", http.StatusServiceUnavailable, "The database is too slow", "Nothing was done. Wait as long as Retry-After says, then send the request again."},

@@ -23,6 +23,9 @@ type GatewayConfig struct {
 	Upstreams map[string]*url.URL // where each service of Routes is
 	// Transport carries requests to the services; nil is NewTransport().
 	Transport http.RoundTripper
+	// Verifier refuses early what a service would refuse: routes that are not public want a token. nil lets everybody
+	// through.
+	Verifier Verifier
 	// AtOnce is how many requests one service may have in hand, streams not counted; 0 is 2,048. More are
 	// answered at once: a service that hangs would gather them until their time is over.
 	AtOnce int
@@ -50,14 +53,18 @@ func NewGateway(cfg GatewayConfig) (http.Handler, error) {
 		slots[service] = make(chan struct{}, cfg.AtOnce)
 	}
 	w := problems{log: cfg.Logger}
+	guard := authenticated(cfg.Verifier, w)
 	for _, route := range cfg.Routes {
 		proxy, ok := proxies[route.Service]
 		if !ok {
 			return nil, fmt.Errorf("the gateway leads %s to %s, and does not know where that is", route.Prefix, route.Service)
 		}
-		h := forward(route, proxy, slots[route.Service], w)
-		e.Any(route.Prefix, h)
-		e.Any(route.Prefix+"/*rest", h)
+		h := []gin.HandlerFunc{forward(route, proxy, slots[route.Service], w)}
+		if !route.Public { // before the body is read
+			h = append([]gin.HandlerFunc{guard}, h...)
+		}
+		e.Any(route.Prefix, h...)
+		e.Any(route.Prefix+"/*rest", h...)
 	}
 	return e, nil
 }

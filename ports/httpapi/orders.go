@@ -20,13 +20,13 @@ type PlaceOrder interface {
 
 // CancelOrder is the use case of that name.
 type CancelOrder interface {
-	Handle(ctx context.Context, id order.ID) (order.Status, error)
+	Handle(ctx context.Context, caller ordering.Caller, id order.ID) (order.Status, error)
 }
 
 // ShowOrders is the use case of that name.
 type ShowOrders interface {
-	One(ctx context.Context, id order.ID) (*order.Order, error)
-	List(ctx context.Context, f ordering.Filter) (page []*order.Order, more bool, err error)
+	One(ctx context.Context, caller ordering.Caller, id order.ID) (*order.Order, error)
+	List(ctx context.Context, caller ordering.Caller, f ordering.Filter) (page []*order.Order, more bool, err error)
 }
 
 // ShowProducts is the use case of that name.
@@ -42,6 +42,8 @@ type OrdersConfig struct {
 	Cancel   CancelOrder
 	Show     ShowOrders
 	Products ShowProducts
+	// Verifier says whose order it is; nil asks nobody, and every order is everybody's.
+	Verifier Verifier
 }
 
 // NewOrders makes the HTTP side of the order service.
@@ -50,9 +52,9 @@ func NewOrders(cfg OrdersConfig) http.Handler {
 	e := newEngine(cfg.Service)
 	documents(e)
 	w := problems{log: cfg.Logger}
-	calls := e.Group("", limited)
-	contract.RegisterOrders(calls, orders{cfg, w})
-	contract.RegisterProducts(calls, products{cfg.Products, w})
+	guarded := e.Group("", authenticated(cfg.Verifier, w)) // for all that is somebody's
+	contract.RegisterOrders(guarded.Group("", limited), orders{cfg, w})
+	contract.RegisterProducts(e.Group("", limited), products{cfg.Products, w})
 	return e
 }
 
@@ -65,6 +67,10 @@ type orders struct {
 func (s orders) PlaceOrder(c *gin.Context) {
 	req, err := readPlacing(c.Request)
 	if err != nil {
+		s.write(c, err)
+		return
+	}
+	if err := s.caller(c).ActsFor(req.UserID); err != nil {
 		s.write(c, err)
 		return
 	}
@@ -118,7 +124,7 @@ func (s orders) CancelOrder(c *gin.Context, orderID string) {
 		s.write(c, err)
 		return
 	}
-	status, err := s.Cancel.Handle(c.Request.Context(), id)
+	status, err := s.Cancel.Handle(c.Request.Context(), s.caller(c), id)
 	if err != nil {
 		s.write(c, err)
 		return
@@ -135,7 +141,7 @@ func (s orders) GetOrder(c *gin.Context, orderID string) {
 		s.write(c, err)
 		return
 	}
-	o, err := s.Show.One(c.Request.Context(), id)
+	o, err := s.Show.One(c.Request.Context(), s.caller(c), id)
 	if err != nil {
 		s.write(c, err)
 		return
@@ -157,7 +163,7 @@ func (s orders) ListOrders(c *gin.Context) {
 		s.write(c, err)
 		return
 	}
-	page, more, err := s.Show.List(c.Request.Context(), filter)
+	page, more, err := s.Show.List(c.Request.Context(), s.caller(c), filter)
 	if err != nil {
 		s.write(c, err)
 		return

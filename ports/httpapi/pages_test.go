@@ -61,8 +61,8 @@ func TestTheTypeOfAProblemLeadsToItsPage(t *testing.T) {
 func TestEveryCodeThatAServiceCanGiveHasAPage(t *testing.T) {
 	t.Parallel()
 	h := newShop().handler()
-	codes := faultCodes(t, "ports/httpapi", "domain/order", "domain/money", "domain/inventory", "app/order", "app/inventory", "adapters/sqldb", "adapters/sqlstore")
-	for _, must := range []string{"price_mismatch", "order_settled", "missing_field", "internal"} {
+	codes := faultCodes(t, "ports/httpapi", "domain/order", "domain/money", "domain/inventory", "app/order", "app/inventory", "adapters/sqldb", "adapters/sqlstore", "adapters/jwtauth")
+	for _, must := range []string{"price_mismatch", "order_settled", "missing_field", "internal", "unauthenticated", "invalid_token", "forbidden_user"} {
 		if codes[must] == "" {
 			t.Errorf("%s was not found: the search is blind", must)
 		}

@@ -39,6 +39,7 @@ var (
 	errTooLarge     = fault.New(fault.Invalid, "body_too_large", fmt.Sprintf("the body has more than %d bytes", MaxBody))
 	errNotJSON      = fault.New(fault.Invalid, "unsupported_media_type", "send the body as application/json, uncompressed and in UTF-8")
 	errCrowded      = fault.New(fault.Unavailable, "upstream_crowded", "the service has too many requests in hand")
+	errNoToken      = fault.New(fault.Invalid, "unauthenticated", "no token came with the request: send one Authorization header of the form Bearer <JWT>")
 	errNoSuchAdvice = fault.New(fault.NotFound, "problem_not_found", "there is no problem with that code")
 )
 
@@ -126,6 +127,9 @@ func (w problems) write(c *gin.Context, err error) {
 		w.log.ErrorContext(ctx, "a request failed", "route", c.FullPath(), "error", err, "traceId", traceID(ctx))
 	case p.Status > http.StatusInternalServerError:
 		w.log.WarnContext(ctx, "a request could not be answered", "route", c.FullPath(), "code", p.Code, "error", err, "traceId", traceID(ctx))
+	}
+	if challenge := challenges[p.Code]; challenge != "" {
+		c.Header("WWW-Authenticate", challenge)
 	}
 	c.Abort()
 	w.send(c.Writer, c.Request, p)

@@ -42,6 +42,7 @@ type shop struct {
 	seen    ordering.Filter
 	fails   error // what the store answers instead
 	limits  ordering.Limits
+	asks    httpapi.Verifier // nil asks nobody for a token
 }
 
 func newShop() *shop {
@@ -61,6 +62,7 @@ func (s *shop) logged(logger *slog.Logger) http.Handler {
 		Cancel:   ordering.NewCancelOrder(s, clock),
 		Show:     ordering.NewShowOrders(s),
 		Products: ordering.NewShowProducts(s),
+		Verifier: s.asks,
 	})
 }
 
@@ -151,7 +153,7 @@ func (s *shop) List(_ context.Context, f ordering.Filter) ([]*order.Order, bool,
 	s.seen = f
 	var page []*order.Order
 	for _, id := range slices.Backward(slices.Sorted(maps.Keys(s.orders))) {
-		if f.Before != "" && id >= f.Before {
+		if f.Before != "" && id >= f.Before || f.UserID != "" && f.UserID != string(s.orders[id].User()) {
 			continue
 		}
 		if len(page) == f.Limit {

@@ -298,6 +298,9 @@ type Sku = string
 // BadGateway RFC 9457.
 type BadGateway = Problem
 
+// Forbidden RFC 9457.
+type Forbidden = Problem
+
 // GatewayTimeout RFC 9457.
 type GatewayTimeout = Problem
 
@@ -315,6 +318,9 @@ type Overloaded = Problem
 
 // TooLarge RFC 9457.
 type TooLarge = Problem
+
+// Unauthenticated RFC 9457.
+type Unauthenticated = Problem
 
 // Unavailable RFC 9457.
 type Unavailable = Problem
