@@ -51,6 +51,8 @@ type Config struct {
 	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" is:"url"`
 	TraceURL     string `env:"TRACE_URL" is:"url"` // where people look at a trace; read by the command line alone
 
+	Token string `env:"MILLRACE_TOKEN" secret:"true"` // whom the command line is to the API; no service reads it
+
 	settings []Setting
 }
 
@@ -92,6 +94,10 @@ type SMTP struct {
 	User     string `env:"USER"`
 	Password string `env:"PASSWORD" secret:"true"`
 }
+
+// DemoSecret is the JWT_SECRET of whoever tries AUTH_MODE=jwt out and has set no key: everybody knows it. Load takes it
+// in development, RequireTokenKey refuses it where others may reach the service, and Refuse in production.
+const DemoSecret = "millrace-demo-secret-known-to-everybody"
 
 // JWT is how callers of the API prove who they are.
 type JWT struct {

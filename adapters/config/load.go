@@ -60,8 +60,32 @@ func Load(dir string, environ []string) (*Config, error) {
 	if err := c.contradictions(); err != nil {
 		return nil, err
 	}
+	c.demonstrate()
 	return c, nil
 }
+
+// demonstrate puts the demonstration's secret where tokens are asked for and nothing says with which key.
+func (c *Config) demonstrate() {
+	if c.AuthMode != "jwt" || c.JWT.Secret != "" || c.JWT.JWKSURL != "" {
+		return
+	}
+	c.JWT.Secret = DemoSecret
+	for i, s := range c.settings {
+		if s.Name == "JWT_SECRET" {
+			c.settings[i].Value = masked
+		}
+	}
+}
+
+// RequireTokenKey fails where tokens are asked for and nobody has said with which key they are signed.
+func (c *Config) RequireTokenKey() error {
+	if c.AuthMode != "jwt" || c.Given("JWT_SECRET") || c.Given("JWT_JWKS_URL") {
+		return nil
+	}
+	return errNoTokenKey
+}
+
+var errNoTokenKey = fault.Invalidf("invalid_setting", "/AUTH_MODE", "AUTH_MODE is jwt: set either JWT_SECRET or JWT_JWKS_URL")
 
 // Value gives one variable as Load reads it, without a look at any other: "" when it is not set, or when dir/.env
 // cannot be read, which Load says.
@@ -74,7 +98,7 @@ func Value(dir string, environ []string, name string) string {
 // Setting is one variable as it is in force.
 type Setting struct {
 	Name   string `json:"name"`
-	Value  string `json:"value"`  // "****" for a secret that is set
+	Value  string `json:"value"`  // masked for a secret that is set
 	Source string `json:"source"` // FromDefault, FromFile or FromEnvironment
 }
 
@@ -138,8 +162,9 @@ func (c *Config) contradictions() error {
 	if c.JournalRetention > 0 && c.JournalArchive == "" && c.Postgres.Host != "" {
 		refuse("JOURNAL_ARCHIVE", "is not set: JOURNAL_RETENTION=%s needs a folder into which journals go before they are deleted", hours(c.JournalRetention))
 	}
-	if c.AuthMode == "jwt" && (c.JWT.Secret == "") == (c.JWT.JWKSURL == "") {
-		refuse("AUTH_MODE", "is jwt: set either JWT_SECRET or JWT_JWKS_URL")
+	both, neither := c.JWT.Secret != "" && c.JWT.JWKSURL != "", c.JWT.Secret == "" && c.JWT.JWKSURL == ""
+	if c.AuthMode == "jwt" && (both || neither && c.Production()) {
+		wrong = append(wrong, errNoTokenKey)
 	}
 	return errors.Join(wrong...)
 }

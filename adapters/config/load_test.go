@@ -144,7 +144,7 @@ func TestWhatContradictsItselfIsRefused(t *testing.T) {
 		"KAFKA_SASL_USERNAME": {"KAFKA_SECURITY_PROTOCOL=SASL_SSL", "KAFKA_SASL_PASSWORD=x"},
 		"KAFKA_SASL_PASSWORD": {"KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT", "KAFKA_SASL_USERNAME=x"},
 		"SMTP_USER":           {"SMTP_PASSWORD=x"},
-		"either JWT_SECRET":   {"AUTH_MODE=jwt"},
+		"either JWT_SECRET":   {"AUTH_MODE=jwt", "MILLRACE_ENV=production"},
 		"JOURNAL_ARCHIVE":     {"POSTGRES_HOST=db", "JOURNAL_RETENTION=1000h"},
 		"JWT_JWKS_URL":        {"AUTH_MODE=jwt", "JWT_SECRET=x", "JWT_JWKS_URL=http://idp/keys"},
 	} {
@@ -154,10 +154,36 @@ func TestWhatContradictsItselfIsRefused(t *testing.T) {
 	}
 }
 
+// Whoever tries tokens out has to set nothing else; whoever can be reached by others has.
+func TestWithoutAKeyTheDemonstrationsSecretIsInForceAndOnlyThere(t *testing.T) {
+	t.Parallel()
+	c := loaded(t, "AUTH_MODE=jwt")
+	if c.JWT.Secret != config.DemoSecret || len(config.DemoSecret) < 32 {
+		t.Errorf("the secret is %q", c.JWT.Secret)
+	}
+	for _, s := range c.Table() {
+		if s.Name == "JWT_SECRET" && (s.Value != "****" || s.Source != config.FromDefault) {
+			t.Errorf("it is shown as %+v", s)
+		}
+	}
+	if err := c.RequireTokenKey(); err == nil || err.Error() != "AUTH_MODE is jwt: set either JWT_SECRET or JWT_JWKS_URL" || fault.KindOf(err) != fault.Invalid {
+		t.Errorf("a service on its own starts: %v", err)
+	}
+	if loaded(t).JWT.Secret != "" {
+		t.Error("there is a secret though nobody is asked for a token")
+	}
+	for _, sound := range [][]string{nil, {"AUTH_MODE=jwt", "JWT_SECRET=x"}, {"AUTH_MODE=jwt", "JWT_JWKS_URL=https://idp.example/keys"}} {
+		c := loaded(t, sound...)
+		if err := c.RequireTokenKey(); err != nil || c.JWT.Secret == config.DemoSecret {
+			t.Errorf("%v: %v, the secret is %q", sound, err, c.JWT.Secret)
+		}
+	}
+}
+
 func TestSecretsAreInNoTableAndInNoError(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2-hunter2"
-	c := loaded(t, "POSTGRES_PASSWORD="+secret, "REDIS_PASSWORD="+secret, "SMTP_USER=u", "SMTP_PASSWORD="+secret, "JWT_SECRET="+secret,
+	c := loaded(t, "POSTGRES_PASSWORD="+secret, "REDIS_PASSWORD="+secret, "SMTP_USER=u", "SMTP_PASSWORD="+secret, "JWT_SECRET="+secret, "MILLRACE_TOKEN="+secret,
 		"KAFKA_SASL_PASSWORD="+secret, "PSP_URL=http://key:"+secret+"@psp/")
 	masked := 0
 	for _, s := range c.Table() {
@@ -168,8 +194,8 @@ func TestSecretsAreInNoTableAndInNoError(t *testing.T) {
 			masked++
 		}
 	}
-	if masked != 6 {
-		t.Errorf("%d values are masked, not 6", masked)
+	if masked != 7 {
+		t.Errorf("%d values are masked, not 7", masked)
 	}
 	for _, environ := range []string{"PSP_URL=ftp://key:" + secret + "@psp", "PSP_URL=http://key:" + secret + "@psp:x y", "POSTGRES_PASWORD=" + secret} {
 		if _, err := load(t, environ); err == nil || strings.Contains(err.Error(), secret) {

@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -64,9 +66,8 @@ func (c *Config) Unsafe() []Risk {
 			Name: "AUTH_MODE", Detail: "is none, so anybody who reaches the gateway can act for any user",
 			Advice: "let nobody reach it but a proxy that knows its callers", Tolerated: true,
 		})
-	} else if c.JWT.Secret != "" {
-		password("JWT_SECRET", c.JWT.Secret)
-		add(len(c.JWT.Secret) < shortestSecret, "JWT_SECRET", "is shorter than 32 bytes", "make one, for example with: openssl rand -base64 48")
+	} else {
+		c.unsafeTokens(add, password)
 	}
 	add(c.IdempotencyTTL.Hours() < 24, "IDEMPOTENCY_TTL", "is "+c.IdempotencyTTL.String()+", but replies are promised for 24 hours", "set 24h or more")
 	// A message is sent again for as long as its outbox row is kept, and read again for as long as Kafka
@@ -82,6 +83,25 @@ func (c *Config) Unsafe() []Risk {
 		fmt.Sprintf("is %s, not longer than INBOX_RETENTION (%s), so a message may still reach a saga whose journal is archived", hours(c.JournalRetention), hours(c.InboxRetention)),
 		"set it longer, or leave it empty")
 	return risks
+}
+
+// unsafeTokens adds what is wrong with the keys that tokens are signed with.
+func (c *Config) unsafeTokens(add func(found bool, name, detail, advice string), password func(name, value string)) {
+	if c.JWT.Secret != "" {
+		password("JWT_SECRET", c.JWT.Secret)
+		add(c.JWT.Secret == DemoSecret, "JWT_SECRET", "is the demonstration's, so anybody can make a token for any user", newSecret)
+		add(len(c.JWT.Secret) < shortestSecret, "JWT_SECRET", "is shorter than 32 bytes", newSecret)
+	}
+	if u, err := url.Parse(c.JWT.JWKSURL); err == nil && c.JWT.JWKSURL != "" {
+		add(u.Scheme != "https" && !isLoopback(u.Hostname()), "JWT_JWKS_URL", "is not https, so whoever is in between can put in keys of their own", "give an https address")
+	}
+}
+
+const newSecret = "make one, for example with: openssl rand -base64 48"
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Refuse fails in production with a line for each risk. In development it never fails: the caller

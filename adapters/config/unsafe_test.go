@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"millrace/adapters/config"
 	"millrace/domain/fault"
 )
 
@@ -101,6 +102,33 @@ func TestProductionRefusesAWeakSigningKey(t *testing.T) {
 	environ := append(append([]string{}, sound...), "JWT_JWKS_URL=", "JWT_SECRET=not-long-enough")
 	if err := loaded(t, environ...).Refuse(); err == nil || !strings.Contains(err.Error(), "JWT_SECRET is shorter than 32 bytes") {
 		t.Error(err)
+	}
+	environ = append(environ, "JWT_SECRET="+config.DemoSecret)
+	if err := loaded(t, environ...).Refuse(); err == nil || !strings.Contains(err.Error(), "JWT_SECRET is the demonstration's") || strings.Contains(err.Error(), config.DemoSecret) {
+		t.Error(err)
+	}
+	if err := loaded(t, append(environ, "JWT_SECRET=Vq8-zT1k-Vq8-zT1k-Vq8-zT1k-Vq8-zT1k")...).Refuse(); err != nil {
+		t.Errorf("a good one is refused: %v", err)
+	}
+}
+
+func TestDevelopmentIsToldOfTheDemonstrationsSecret(t *testing.T) {
+	t.Parallel()
+	if risks := loaded(t, "AUTH_MODE=jwt").Unsafe(); len(risks) != 1 || risks[0].Name != "JWT_SECRET" {
+		t.Errorf("it is warned of %v", risks)
+	}
+}
+
+func TestProductionRefusesSigningKeysThatTravelInTheClear(t *testing.T) {
+	t.Parallel()
+	for address, refused := range map[string]bool{
+		"http://idp.example/keys": true, "http://10.0.0.7:8080/keys": true, "https://idp.example/keys": false,
+		"http://localhost:8080/keys": false, "http://127.0.0.1/keys": false, "http://[::1]:8080/keys": false,
+	} {
+		err := loaded(t, append(append([]string{}, sound...), "JWT_JWKS_URL="+address)...).Refuse()
+		if (err != nil) != refused || refused && !strings.Contains(err.Error(), "JWT_JWKS_URL is not https") {
+			t.Errorf("%s: %v", address, err)
+		}
 	}
 }
 

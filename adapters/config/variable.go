@@ -55,10 +55,13 @@ func variablesOf() []variable {
 // setting is the row for people.
 func (v variable) setting(raw, source string) Setting { return Setting{v.name, v.shown(raw), source} }
 
+// masked stands for a secret.
+const masked = "****"
+
 // shown is a value that may be printed.
 func (v variable) shown(raw string) string {
 	if v.secret && raw != "" {
-		return "****"
+		return masked
 	}
 	if u, err := url.Parse(raw); err == nil && u.User != nil {
 		u.User = nil

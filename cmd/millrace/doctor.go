@@ -54,6 +54,7 @@ func doctor(ctx context.Context, w where) ([]finding, error) {
 	all = append(all, examineKafka(ctx, c)...)
 	all = append(all, examineRedis(ctx, c)...)
 	all = append(all, examineMail(ctx, c), examineProvider(ctx, c))
+	all = append(all, examineTokens(ctx, c)...)
 	return append(all, unsafe(c, c.Unsafe())...), nil
 }
 

@@ -31,15 +31,16 @@ func verbs() cli.Deps {
 		Up: func(ctx context.Context, o cli.UpOptions) error {
 			return up(ctx, upOptions(o), os.Stdout)
 		},
-		Serve:   serve,
-		Migrate: migrateVerb,
-		Seed:    func(ctx context.Context, w cli.Where) error { return seedAll(ctx, where(w)) },
-		PSP:     servePSP,
-		Doctor:  doctorVerb,
-		Config:  configVerb,
-		Verify:  verify,
-		Sagas:   sagas,
-		Outbox:  openOutboxes,
+		Serve:     serve,
+		Migrate:   migrateVerb,
+		Seed:      func(ctx context.Context, w cli.Where) error { return seedAll(ctx, where(w)) },
+		PSP:       servePSP,
+		Doctor:    doctorVerb,
+		Config:    configVerb,
+		Verify:    verify,
+		SignToken: signToken,
+		Sagas:     sagas,
+		Outbox:    openOutboxes,
 
 		Projections: projections,
 

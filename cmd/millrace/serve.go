@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -32,6 +31,9 @@ func serve(ctx context.Context, service string) error {
 			return err
 		}
 	}
+	if err := c.RequireTokenKey(); err != nil {
+		return err
+	}
 	defaultParties(c)
 	tuneMemory(serviceMemory)
 	s, err := newStack(ctx, c, "json", service)
@@ -39,6 +41,9 @@ func serve(ctx context.Context, service string) error {
 		return err
 	}
 	if err := safe(c, s); err != nil {
+		return err
+	}
+	if err := s.askForTokens(c); err != nil {
 		return err
 	}
 	s.process.pause = 500 * time.Millisecond
@@ -97,14 +102,8 @@ func defaultParties(c *config.Config) {
 	}
 }
 
-// errNoTokens: a mode that promises what nothing keeps is worse than none.
-var errNoTokens = errors.New("AUTH_MODE=jwt: this version verifies no tokens: set AUTH_MODE=none and let nobody reach the gateway but a proxy that knows its callers")
-
 // safe refuses unsafe settings in production and warns of them in development.
 func safe(c *config.Config, s *stack) error {
-	if c.AuthMode == "jwt" {
-		return errNoTokens
-	}
 	if err := c.Refuse(); err != nil {
 		return err
 	}

@@ -58,8 +58,9 @@ func (s *stack) gateway(ctx context.Context) error {
 		}
 		upstreams[r.Service] = at
 	}
+	verifier, checks := s.callers()
 	h, err := httpapi.NewGateway(httpapi.GatewayConfig{
-		Service: s.front(messages.APIGateway, metrics), Routes: gateway.Routes(), Upstreams: upstreams,
+		Service: s.front(messages.APIGateway, metrics, checks...), Routes: gateway.Routes(), Upstreams: upstreams, Verifier: verifier,
 		Transport: failpoint.Transport(httpapi.NewTransport(), messages.APIGateway),
 	})
 	if err != nil {
@@ -79,8 +80,9 @@ func (s *stack) orders(ctx context.Context) error {
 	s.seeds = append(s.seeds, func(ctx context.Context) error { return store.Seed(ctx, demoCatalog()) })
 	s.readModels(b, metrics)
 	place := counted{order.NewPlaceOrder(store, catalog, s.replies, sqlstore.NewOrderIDs(), failpoint.Clock(messages.OrderService)), metrics}
+	verifier, checks := s.callers()
 	return s.serve(ctx, messages.OrderService, httpapi.NewOrders(httpapi.OrdersConfig{
-		Service:  s.front(messages.OrderService, metrics, databaseCheck(b.db)),
+		Service: s.front(messages.OrderService, metrics, append(checks, databaseCheck(b.db))...), Verifier: verifier,
 		Place:    s.door(order.NewInFlight(place), store, metrics),
 		Cancel:   order.NewCancelOrder(store, failpoint.Clock(messages.OrderService)),
 		Show:     order.NewShowOrders(store),

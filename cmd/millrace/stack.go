@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel"
 
 	"millrace/adapters/config"
+	"millrace/adapters/jwtauth"
 	"millrace/adapters/kafkabus"
 	"millrace/adapters/sqldb"
 	"millrace/adapters/sqlstore"
@@ -50,6 +51,9 @@ type stack struct {
 
 	refuse func([]config.Risk) error // fails in production where one of them is not tolerated
 	told   []config.Risk             // of the servers' settings
+
+	verifier *jwtauth.Verifier // of tokens; nil where nobody is asked for one
+	fetching bool              // its keys
 
 	bases      map[string]*base // by schema
 	seeds      []func(context.Context) error

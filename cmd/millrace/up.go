@@ -63,6 +63,9 @@ func up(ctx context.Context, o upOptions, out *os.File) error {
 	if err := safe(c, s); err != nil {
 		return err
 	}
+	if err := s.askForTokens(c); err != nil {
+		return err
+	}
 
 	if err := s.embed(ctx, c, o); err != nil {
 		s.process.close(ctx)
@@ -232,10 +235,18 @@ func printReady(out *os.File, o upOptions, c *config.Config) {
 		fmt.Fprintf(out, "  %-22s %s\n", row[0], row[1])
 	}
 	url := "http://" + address(o.BasePort)
-	fmt.Fprintf(out, "\nTry:\n"+
-		"  curl -sS %[1]s/api/v1/orders -H 'Content-Type: application/json' -d '{\"userId\":\"usr_001\",\"items\":[{\"sku\":\"SKU-123\",\"qty\":2}],\"currency\":\"LKR\"}'\n"+
-		"  curl -sS '%[1]s/api/v1/orders?limit=3'\n"+
-		"  ls %[2]s\n\n", url, filepath.Join(o.Data, "mail"))
+	get, token := "", ""
+	switch {
+	case c.AuthMode != "jwt":
+	case c.JWT.JWKSURL != "":
+		get, token = "  TOKEN=…  # of your identity provider\n", ` -H "Authorization: Bearer $TOKEN"`
+	default:
+		get, token = "  TOKEN=$(millrace token)\n", ` -H "Authorization: Bearer $TOKEN"`
+	}
+	fmt.Fprintf(out, "\nTry:\n%[3]s"+
+		"  curl -sS %[1]s/api/v1/orders%[4]s -H 'Content-Type: application/json' -d '{\"userId\":\"usr_001\",\"items\":[{\"sku\":\"SKU-123\",\"qty\":2}],\"currency\":\"LKR\"}'\n"+
+		"  curl -sS '%[1]s/api/v1/orders?limit=3'%[4]s\n"+
+		"  ls %[2]s\n\n", url, filepath.Join(o.Data, "mail"), get, token)
 	fmt.Fprintf(out, "ready %s\n", url)
 }
 

@@ -16,14 +16,16 @@ import (
 
 // api is the HTTP interface of a running Millrace.
 type api struct {
-	base string
-	http *http.Client
+	base  string
+	token string // "" for none
+	http  *http.Client
 }
 
-// urlFlag gives a verb the flag --url.
+// urlFlag gives a verb the flags --url and --token.
 func (p *program) urlFlag(c *cobra.Command) func() api {
 	url := c.Flags().String("url", "http://127.0.0.1:8080", "where the API is")
-	return func() api { return api{strings.TrimSuffix(*url, "/"), p.HTTP} }
+	token := p.tokenFlag(c)
+	return func() api { return api{strings.TrimSuffix(*url, "/"), token(), p.HTTP} }
 }
 
 // placed is the answer to an order that was accepted.
@@ -130,6 +132,7 @@ func (a api) address(err error) error {
 }
 
 func (a api) do(request *http.Request) ([]byte, string, error) {
+	a.authorize(request)
 	answer, err := a.http.Do(request)
 	if err != nil {
 		if ctx := request.Context().Err(); ctx != nil {
@@ -141,6 +144,9 @@ func (a api) do(request *http.Request) ([]byte, string, error) {
 	body, err := io.ReadAll(io.LimitReader(answer.Body, 16<<20))
 	if err != nil {
 		return nil, "", fmt.Errorf("the answer of %s broke off, try again: %w", a.base, err)
+	}
+	if answer.StatusCode == http.StatusUnauthorized {
+		return nil, "", unauthorized(problemOf(answer.StatusCode, body))
 	}
 	if answer.StatusCode >= http.StatusBadRequest {
 		return nil, "", problemOf(answer.StatusCode, body)

@@ -38,6 +38,8 @@ address is not the gateway's port and four more, say so with --handled-at, once 
 processes. Where nothing answers there, or one of them was started anew meanwhile, a line says so, and
 completed is what the saga decided. Other load at the same time is counted too: give none.
 
+Each order is another user's, so an API with AUTH_MODE=jwt wants a token with the scope orders:all.
+
 Exits 2 when an order failed. Whether mails and books are right is "millrace verify --settled"'s affair.`,
 		Example: "  millrace bench --orders 1000 --concurrency 16\n  millrace bench --orders 300 --rate 10 --json",
 		Args:    exactly(),

@@ -42,8 +42,10 @@ type Deps struct {
 	PSP     func(ctx context.Context, addr, dir string) error
 	Doctor  func(ctx context.Context, where Where) ([]Finding, error)
 	Config  func() ([]Setting, error)
-	Verify  func(ctx context.Context, where Where, settled bool) (audit.Report, error)
-	Sagas   func(ctx context.Context, where Where) (Sagas, func() error, error) // with what closes it
+	// SignToken makes a token that holds from now on.
+	SignToken func(o TokenOptions, now time.Time) (Token, error)
+	Verify    func(ctx context.Context, where Where, settled bool) (audit.Report, error)
+	Sagas     func(ctx context.Context, where Where) (Sagas, func() error, error) // with what closes it
 	// DeadLetters opens the dead letters with what closes them; act says that they are to be changed.
 	DeadLetters func(ctx context.Context, where Where, act bool) (DeadLetters, func() error, error)
 	// Acts opens the sagas for an operator with what closes them; change says that they are to be changed.

@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"millrace": func() { os.Exit(cli.Run(context.Background(), os.Args[1:], fakeDeps())) }})
 }
 
-// Each script in testdata is a conversation with the command line. $URL is a gateway, $CORPUS the
-// corpus of the sources.
+// Each script in testdata is a conversation with the command line. $URL is a gateway, $ASKING one that asks for
+// the-token, $CORPUS the corpus of the sources.
 func TestTheCommandLineAnswersAsTheScriptsSay(t *testing.T) {
 	t.Parallel()
 	sources, err := filepath.Abs("../..")
@@ -43,6 +43,9 @@ func TestTheCommandLineAnswersAsTheScriptsSay(t *testing.T) {
 			server := httptest.NewServer(&fakeAPI{ending: time.Millisecond})
 			e.Defer(server.Close)
 			e.Setenv("URL", server.URL)
+			asking := httptest.NewServer(&fakeAPI{ending: time.Millisecond, token: "the-token"})
+			e.Defer(asking.Close)
+			e.Setenv("ASKING", asking.URL)
 			e.Setenv("CORPUS", filepath.Join(sources, "sagas", "testdata", "corpus"))
 			return nil
 		},
@@ -109,6 +112,12 @@ func fakeDeps() cli.Deps {
 			return []cli.Setting{{Name: "POSTGRES_PASSWORD", Value: "***", Source: "environment"}}, nil
 		},
 		Verify: fakeVerify,
+		SignToken: func(o cli.TokenOptions, now time.Time) (cli.Token, error) {
+			if o.User == "nobody" {
+				return cli.Token{}, errors.New("JWT_JWKS_URL is set, so tokens come from your identity provider: ask it for one")
+			}
+			return cli.Token{Token: fmt.Sprintf("%s|%s|%s|%s", o.User, o.Scope, o.Expires, now.Format(time.TimeOnly)), Demo: o.Scope == ""}, nil
+		},
 		Sagas: func(context.Context, cli.Where) (cli.Sagas, func() error, error) {
 			return &fakeSagas{}, func() error { return nil }, nil
 		},

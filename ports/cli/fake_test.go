@@ -20,6 +20,7 @@ type fakeAPI struct {
 	handling  time.Duration // from there until OrderCompleted was handled; below zero for never
 	anew      time.Duration // from the first order until the notification service is started anew; 0 for never
 	places    int           // orders under way at most; 0 for any number
+	token     string        // that it asks for; "" for none
 
 	mu       sync.Mutex
 	orders   []*fakeOrder // in the order of their ids
@@ -44,6 +45,8 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id, isOne := strings.CutPrefix(r.URL.Path, "/api/v1/orders/")
 	id, cancel := strings.CutSuffix(id, "/cancel")
 	switch {
+	case f.token != "" && strings.HasPrefix(r.URL.Path, "/api/v1/orders") && r.Header.Get("Authorization") != "Bearer "+f.token:
+		refuse(w, http.StatusUnauthorized, "unauthenticated", "no token came with the request", "")
 	case r.URL.Path == "/readyz":
 	case r.URL.Path == "/metrics":
 		f.metrics(w)

@@ -14,9 +14,11 @@ import (
 
 func (p *program) order() *cobra.Command {
 	c := &cobra.Command{
-		Use:     "order",
-		Short:   "Place, show, list, cancel and watch orders over the API",
-		Long:    "Use the order API from a terminal: what curl would do, with less to type.",
+		Use:   "order",
+		Short: "Place, show, list, cancel and watch orders over the API",
+		Long: `Use the order API from a terminal: what curl would do, with less to type. An API with AUTH_MODE=jwt asks for a
+token: set MILLRACE_TOKEN (in the environment or in .env) or give --token. The token's user sees and places their
+own orders; "millrace token" makes one for trying.`,
 		Example: "  millrace order place --sku SKU-123 --qty 2 --wait\n  millrace order list --status FAILED",
 		Args:    cobra.ArbitraryArgs,
 		RunE:    group,

@@ -36,7 +36,7 @@ failed item); 3 history incomplete or damaged; 4 no code for that version; 5 ref
 		verbs []*cobra.Command
 	}{
 		{"run", []*cobra.Command{p.up(), p.serve(), p.migrate(), p.seed(), p.psp(), p.doctor(), p.config(), p.version(), p.healthcheck()}},
-		{"use", []*cobra.Command{p.order(), p.bench()}},
+		{"use", []*cobra.Command{p.order(), p.bench(), p.token()}},
 		{"look", []*cobra.Command{p.verify(), p.saga(), p.outbox(), p.dlq(), p.projection()}},
 	} {
 		for _, verb := range c.verbs {
