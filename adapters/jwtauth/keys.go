@@ -52,9 +52,7 @@ type fetched struct{ keyfunc.Keyfunc }
 func newKeySet(cfg Config) *keySet {
 	transport := cfg.Transport
 	if transport == nil {
-		own := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the standard library's
-		own.MaxIdleConns = 1
-		transport = own
+		transport = http.DefaultTransport
 	}
 	return &keySet{url: cfg.JWKSURL, client: &http.Client{Transport: bounded{transport}}, log: cfg.Logger, now: cfg.Now}
 }

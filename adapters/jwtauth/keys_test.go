@@ -251,7 +251,7 @@ func TestWhileTheProviderIsAwayNobodyIsToldThatTheirTokenIsWrong(t *testing.T) {
 		time.Sleep(time.Hour)
 		takes(t, v, "a token of a key that was fetched before", rs.token(t, now()), "usr_001", false)
 		unavailable(t, v, es.token(t, now())) // it may be a new key
-		synctest.Wait() // for what is logged
+		synctest.Wait()                       // for what is logged
 		if !strings.Contains(log.String(), "not fetched") || strings.Contains(log.String(), "eyJ") {
 			t.Errorf("the log has %s", log.String())
 		}

@@ -27,7 +27,7 @@ type Config struct {
 	Audience string // the aud that a token must have; "" for any
 
 	Logger    *slog.Logger
-	Transport http.RoundTripper // fetches the keys; nil is one that this package makes
+	Transport http.RoundTripper // fetches the keys; nil is http.DefaultTransport
 	Now       func() time.Time  // nil is time.Now
 }
 

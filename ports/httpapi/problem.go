@@ -39,7 +39,7 @@ var (
 	errTooLarge     = fault.New(fault.Invalid, "body_too_large", fmt.Sprintf("the body has more than %d bytes", MaxBody))
 	errNotJSON      = fault.New(fault.Invalid, "unsupported_media_type", "send the body as application/json, uncompressed and in UTF-8")
 	errCrowded      = fault.New(fault.Unavailable, "upstream_crowded", "the service has too many requests in hand")
-	errNoToken      = fault.New(fault.Invalid, "unauthenticated", "no token came with the request: send one Authorization header of the form Bearer <JWT>")
+	errNoToken      = fault.New(fault.Invalid, "unauthenticated", "no token came with the request: send one Authorization header, Bearer and a JWT")
 	errNoSuchAdvice = fault.New(fault.NotFound, "problem_not_found", "there is no problem with that code")
 )
 

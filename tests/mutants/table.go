@@ -518,4 +518,21 @@ var mutants = []mutant{
 		},
 		checks: []check{{recovery, "^TestAMailRepeatsOnlyBetweenTheServersYesAndOurCommit$" + sqlite}},
 	},
+
+	// Who calls.
+	{
+		name: "the order service believes whoever reaches it", file: "ports/httpapi/orders.go",
+		edits:  one("e.Group(\"\", authenticated(cfg.Verifier, w))", "e.Group(\"\")"),
+		checks: []check{{"ports/httpapi", "^TestEveryCallToOrdersWantsATokenAndNoOtherDoes$"}},
+	},
+	{
+		name: "a token chooses its algorithm", file: "adapters/jwtauth/verifier.go",
+		edits:  one("jwt.WithValidMethods(methods)", "jwt.WithValidMethods(append(methods, \"HS256\", \"HS512\", \"RS512\"))"),
+		checks: []check{{"adapters/jwtauth", "^TestAPublishedKeyIsNeverASecret$"}},
+	},
+	{
+		name: "somebody else's order can be cancelled", file: "app/order/cancel_order.go",
+		edits:  one("o == nil || !caller.owns(o.User())", "o == nil"),
+		checks: []check{{"ports/httpapi", "^TestAnOrderOfSomebodyElseIsAnsweredLikeOneThatIsNotThere$"}},
+	},
 }
