@@ -276,11 +276,11 @@ func TestALineThatARebuildHasTakenBackIsNotMovedByWhoLookedBefore(t *testing.T) 
 	})
 }
 
-func TestUnitsThatGatherAreCommittedTogether(t *testing.T) {
+func TestUnitsThatLingerAreCommittedTogether(t *testing.T) {
 	t.Parallel()
 	onReadModels(t, func(t *testing.T, r *readModels) {
 		commits := &commitSizes{}
-		r.store.core.Gather, r.store.core.Observer = 200*time.Millisecond, commits
+		r.store.core.Linger, r.store.core.Observer = 200*time.Millisecond, commits
 		var ids [20]string
 		for i := range ids {
 			ids[i] = r.order(t, "usr_1", order.Confirmed, r.now)
@@ -295,7 +295,7 @@ func TestUnitsThatGatherAreCommittedTogether(t *testing.T) {
 		}
 		all.Wait()
 		if got := commits.all(); len(got) > 10 {
-			t.Errorf("20 units that gather took the commits %v", got)
+			t.Errorf("20 units that linger took the commits %v", got)
 		}
 	})
 }

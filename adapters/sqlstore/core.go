@@ -52,9 +52,9 @@ type Config struct {
 	Logger   *slog.Logger
 	Now      func() time.Time
 
-	// Gather is how long a unit waits for company before its transaction begins: fewer commits for work that
-	// nobody waits for. 0, for all that somebody does, is not at all.
-	Gather time.Duration
+	// Linger delays every transaction by that much, so that others can share it: fewer commits for work that nobody
+	// waits for. With 0, for all that somebody does, a group decides for itself (group.go).
+	Linger time.Duration
 }
 
 // Core runs units of work on one service's database.
@@ -86,7 +86,7 @@ func (c *Core) do(ctx context.Context, fn func(*unit) error, expects ...expected
 		if !m.await() {
 			return ctx.Err()
 		}
-		if m.apart {
+		if m.rerunAlone {
 			return c.repeat(ctx, fn, 2)
 		}
 		return m.result()

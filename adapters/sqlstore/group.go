@@ -18,29 +18,227 @@ const (
 	// groupTime is how long a shared transaction may take: a connection that hangs is noticed then.
 	groupTime = 10 * time.Second
 
-	// crowd is how many units of one transaction show that the service is busy. The next one is begun later
-	// then, by a breath for each of them, as long as others come: where processor time is what is short,
-	// fewer and larger transactions bring everybody's turn sooner. Fewer units than that wait for nobody.
-	crowd         = 4
-	breathOfOne   = 2 * time.Millisecond
-	longestBreath = 30 * time.Millisecond
-	// silence is how long nobody has come when nobody is waited for any longer. In the longest breath it is
-	// longSilence, until as many have come as the last time: messages come in batches, since they are fetched so.
-	silence     = 5 * time.Millisecond
-	longSilence = 3 * silence
+	// minSiblings is how many units of one transaction show that the service is busy. Fewer delay nobody.
+	minSiblings = 4
+	// delayPerSibling is by how much each of them delays the next transaction, and maxCommitDelay all of them.
+	delayPerSibling = 2 * time.Millisecond
+	maxCommitDelay  = 30 * time.Millisecond
+	// idleGap is how long nobody has to come to end a delay early. In one of maxCommitDelay it is longIdleGap until
+	// as many have come as the last time: messages are fetched in batches, with pauses between them.
+	idleGap     = 5 * time.Millisecond
+	longIdleGap = 3 * idleGap
 )
 
-// group gathers the units of one service that are asked for at the same time. There is one
-// transaction under way at a time, and the next takes whatever has come meanwhile: in a service that
-// is not busy nobody waits for company, unless the core is told to gather. The busier it is, the fewer
-// commits an order costs.
+// group is the group commit of one service: units of work that are asked for at the same time share a
+// transaction. One transaction is under way at a time, and whoever comes meanwhile waits for the next. What
+// closes the next one, so that it takes all who wait, is as with PostgreSQL's commit_siblings and commit_delay:
+//
+//	before it                             it is closed
+//	no transaction is under way           at once: a service that is not busy never waits
+//	one of less than minSiblings units    when that has ended, with no delay
+//	one of minSiblings units or more      after commitDelay, or as soon as nobody comes any more (idleGap)
+//	largestGroup units wait               at once
+//
+// The delay is worth its while where processor time is what is short: fewer and larger transactions bring
+// everybody's turn sooner, and an order costs fewer commits. Work that nobody waits for can have a fixed delay
+// instead (Config.Linger). What a transaction does with its units is in batch.go, how it reads in loader.go.
 type group struct {
 	mu      sync.Mutex
 	waiting []*member
-	running bool // somebody is taking members
+	running bool // a goroutine is in run
 }
 
-// member is one unit of work among those of a group.
+// join queues a member for the next transaction. When no goroutine takes members, a new one does, for as long
+// as there are any.
+func (g *group) join(m *member, c *Core) {
+	g.mu.Lock()
+	g.waiting = append(g.waiting, m)
+	start := !g.running
+	g.running = true
+	g.mu.Unlock()
+	if start {
+		go g.run(c)
+	}
+}
+
+// run commits one transaction after the other until nobody waits.
+func (g *group) run(c *Core) {
+	last := 0 // units of the last transaction
+	for {
+		if c.Linger > 0 && g.size() < largestGroup {
+			time.Sleep(c.Linger)
+		} else {
+			g.delay(last)
+		}
+		members := g.take()
+		last = len(members)
+		if last == 0 {
+			return
+		}
+		c.commitTogether(members)
+		for _, m := range members {
+			close(m.done)
+		}
+	}
+}
+
+// commitDelay is for how long a transaction of so many units delays the next one, at most.
+func commitDelay(siblings int) time.Duration {
+	if siblings < minSiblings {
+		return 0
+	}
+	return min(maxCommitDelay, time.Duration(siblings)*delayPerSibling)
+}
+
+// delay waits for siblings after a transaction of so many units: for its commitDelay, or until nobody comes.
+func (g *group) delay(last int) {
+	left, patience := commitDelay(last), idleGap
+	if left == maxCommitDelay {
+		patience = longIdleGap
+	}
+	seen, idle := g.size(), time.Duration(0)
+	for ; left > 0 && seen < largestGroup; left -= idleGap {
+		time.Sleep(min(idleGap, left))
+		idle += idleGap
+		switch now := g.size(); {
+		case now > seen:
+			seen, idle = now, 0
+		case idle >= patience, seen >= last:
+			return
+		}
+	}
+}
+
+// size is how many wait.
+func (g *group) size() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiting)
+}
+
+// take closes a batch: it gives the members that wait, in the order in which they came. Of several with one
+// message it takes the first only, since the others are its duplicates when it succeeds. When there is nobody
+// to take, run ends.
+func (g *group) take() []*member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var members, rest []*member
+	messages := map[[2]string]bool{}
+	for _, m := range g.waiting {
+		key := [2]string{m.cause.Consumer, m.cause.MessageID}
+		if len(members) == largestGroup || m.inbox() && messages[key] {
+			rest = append(rest, m)
+			continue
+		}
+		if m.taken.CompareAndSwap(false, true) {
+			messages[key] = true
+			members = append(members, m)
+		}
+	}
+	g.waiting = rest
+	g.running = len(members) > 0
+	return members
+}
+
+// commitTogether commits members in one transaction and writes down what became of each. None fails its
+// neighbours:
+//
+//	the transaction                       each of its members
+//	is committed                          has its own end; one that met another transaction is run again alone
+//	met another transaction               goes once more together with all: mostly the other has ended by then
+//	fails, since the database is away     is told so
+//	fails in any other way                is run again alone: the reason may lie in one of them
+//	fails in any other way, with one      is told so
+func (c *Core) commitTogether(members []*member) {
+	defer func() {
+		if p := recover(); p != nil { // a mistake before, in or after the transaction, which may be committed
+			for _, m := range members {
+				m.panicked = p
+			}
+		}
+	}()
+	members = c.unseen(members)
+	if len(members) == 0 {
+		return
+	}
+	err := c.try(members)
+	if len(members) > 1 && meetsAnother(err) {
+		if members = c.unhandled(members); len(members) > 0 {
+			err = c.try(members)
+		}
+	}
+	if err == nil {
+		for _, m := range members {
+			m.rerunAlone = meetsAnother(m.err)
+		}
+		return
+	}
+	away := fault.KindOf(err) == fault.Unavailable && !errors.Is(err, sqldb.ErrBusy) && !errors.Is(err, sqldb.ErrSlow)
+	alone := len(members) == 1
+	for _, m := range c.unhandled(members) {
+		switch {
+		case away, alone && !meetsAnother(err):
+			m.err = err
+		default:
+			m.rerunAlone = true
+		}
+	}
+}
+
+// try is commit within the time that a shared transaction may take.
+func (c *Core) try(members []*member) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(members[0].ctx), groupTime)
+	defer cancel()
+	return c.commit(ctx, members)
+}
+
+// unhandled gives those members of a transaction that failed whose messages were not handled before. What became
+// of them is forgotten, of those too that failed by themselves: what they saw of their neighbours has never been.
+func (c *Core) unhandled(members []*member) []*member {
+	var again []*member
+	for _, m := range members {
+		if m.duplicate {
+			c.Observer.Duplicate(m.cause.Handler)
+			continue
+		}
+		m.parked, m.err, m.panicked = false, nil, nil
+		again = append(again, m)
+	}
+	return again
+}
+
+// unseen leaves out the members whose messages were handled before, as far as the cache knows.
+func (c *Core) unseen(members []*member) []*member {
+	if c.Marks == nil {
+		return members
+	}
+	causes := make([]messages.Cause, 0, len(members))
+	for _, m := range members {
+		if m.inbox() {
+			causes = append(causes, m.cause)
+		}
+	}
+	if len(causes) == 0 {
+		return members
+	}
+	seen := c.Marks.Seen(context.WithoutCancel(members[0].ctx), causes)
+	kept := make([]*member, 0, len(members))
+	n := 0
+	for _, m := range members {
+		if m.inbox() {
+			known := seen[n]
+			n++
+			if known {
+				c.Observer.Duplicate(m.cause.Handler)
+				continue
+			}
+		}
+		kept = append(kept, m)
+	}
+	return kept
+}
+
+// member is one unit of work among those of a group, and what became of it.
 type member struct {
 	ctx   context.Context
 	cause messages.Cause
@@ -59,7 +257,8 @@ type member struct {
 	ruled     bool  // a person says what became of an act
 	err       error // its own failure, or that of the transaction
 	panicked  any   // what its work panicked with
-	apart     bool  // the shared transaction failed: it is to be run by itself
+
+	rerunAlone bool // its caller is to run it again, in a transaction of its own
 }
 
 func newMember(ctx context.Context, work func(*unit) error, expects ...expected) *member {
@@ -96,188 +295,4 @@ func (m *member) result() error {
 		panic(m.panicked)
 	}
 	return m.err
-}
-
-// join hands a member over. Where nobody takes members, a new goroutine does, for as long as there
-// are any.
-func (g *group) join(m *member, c *Core) {
-	g.mu.Lock()
-	g.waiting = append(g.waiting, m)
-	start := !g.running
-	g.running = true
-	g.mu.Unlock()
-	if start {
-		go g.run(c)
-	}
-}
-
-func (g *group) run(c *Core) {
-	last := 0 // members of the last transaction
-	for {
-		if c.Gather > 0 && g.size() < largestGroup {
-			time.Sleep(c.Gather)
-		} else {
-			g.breathe(last)
-		}
-		members := g.take()
-		last = len(members)
-		if len(members) == 0 {
-			return
-		}
-		c.together(members)
-		for _, m := range members {
-			close(m.done)
-		}
-	}
-}
-
-// breath is how long to wait after a transaction of n units.
-func breath(n int) time.Duration {
-	if n < crowd {
-		return 0
-	}
-	return min(longestBreath, time.Duration(n)*breathOfOne)
-}
-
-// breathe takes the breath after a transaction of so many units, or a part of it when no more come.
-func (g *group) breathe(last int) {
-	limit, patience := breath(last), silence
-	if limit == longestBreath {
-		patience = longSilence
-	}
-	seen, quiet := g.size(), time.Duration(0)
-	for ; limit > 0 && seen < largestGroup; limit -= silence {
-		time.Sleep(min(silence, limit))
-		quiet += silence
-		switch now := g.size(); {
-		case now > seen:
-			seen, quiet = now, 0
-		case quiet >= patience, seen >= last:
-			return
-		}
-	}
-}
-
-// size is how many wait.
-func (g *group) size() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.waiting)
-}
-
-// take gives the members that have gathered, in the order in which they came: of several with one
-// message the first only, since the others are its duplicates when it succeeds. Nobody to take ends
-// the running.
-func (g *group) take() []*member {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var members, later []*member
-	messages := map[[2]string]bool{}
-	for _, m := range g.waiting {
-		key := [2]string{m.cause.Consumer, m.cause.MessageID}
-		if len(members) == largestGroup || m.inbox() && messages[key] {
-			later = append(later, m)
-			continue
-		}
-		if m.taken.CompareAndSwap(false, true) {
-			messages[key] = true
-			members = append(members, m)
-		}
-	}
-	g.waiting = later
-	g.running = len(members) > 0
-	return members
-}
-
-// together commits members in one transaction and writes down what became of each. When another
-// transaction was in the way all go once more together: mostly it has ended by then. When the
-// transaction fails for a reason that may lie in one of the members, each is run by itself, so that
-// it never fails its neighbours.
-func (c *Core) together(members []*member) {
-	defer func() {
-		if p := recover(); p != nil { // a mistake before, in or after the transaction, which may be committed
-			for _, m := range members {
-				m.panicked = p
-			}
-		}
-	}()
-	members = c.unseen(members)
-	if len(members) == 0 {
-		return
-	}
-	err := c.try(members)
-	if len(members) > 1 && meetsAnother(err) {
-		if members = c.unhandled(members); len(members) > 0 {
-			err = c.try(members)
-		}
-	}
-	if err == nil {
-		for _, m := range members {
-			m.apart = meetsAnother(m.err)
-		}
-		return
-	}
-	away := fault.KindOf(err) == fault.Unavailable && !errors.Is(err, sqldb.ErrBusy) && !errors.Is(err, sqldb.ErrSlow)
-	alone := len(members) == 1
-	for _, m := range c.unhandled(members) {
-		switch {
-		case away, alone && !meetsAnother(err):
-			m.err = err
-		default:
-			m.apart = true
-		}
-	}
-}
-
-// try is commit within the time that a shared transaction may take.
-func (c *Core) try(members []*member) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(members[0].ctx), groupTime)
-	defer cancel()
-	return c.commit(ctx, members)
-}
-
-// unhandled are those members of a transaction that failed whose messages were not handled before. Nothing is
-// known of them, not even of those that failed by themselves: what they saw of their neighbours has never been.
-func (c *Core) unhandled(members []*member) []*member {
-	var again []*member
-	for _, m := range members {
-		if m.duplicate {
-			c.Observer.Duplicate(m.cause.Handler)
-			continue
-		}
-		m.parked, m.err, m.panicked = false, nil, nil
-		again = append(again, m)
-	}
-	return again
-}
-
-// unseen leaves out the members whose messages are known to have been handled.
-func (c *Core) unseen(members []*member) []*member {
-	if c.Marks == nil {
-		return members
-	}
-	causes := make([]messages.Cause, 0, len(members))
-	for _, m := range members {
-		if m.inbox() {
-			causes = append(causes, m.cause)
-		}
-	}
-	if len(causes) == 0 {
-		return members
-	}
-	seen := c.Marks.Seen(context.WithoutCancel(members[0].ctx), causes)
-	kept := make([]*member, 0, len(members))
-	n := 0
-	for _, m := range members {
-		if m.inbox() {
-			known := seen[n]
-			n++
-			if known {
-				c.Observer.Duplicate(m.cause.Handler)
-				continue
-			}
-		}
-		kept = append(kept, m)
-	}
-	return kept
 }

@@ -46,8 +46,8 @@ func groupCommit(b *testing.B, at int) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "units/s")
 }
 
-// What a unit costs in a crowd: a part of a commit, and garbage that does not grow.
-func TestAUnitInACrowdIsCheap(t *testing.T) {
+// What a unit costs among many: a part of a commit, and garbage that does not grow.
+func TestAUnitAmongManyIsCheap(t *testing.T) {
 	if testing.Short() {
 		t.Skip("left out of the short pass, whose race detector allocates too")
 	}

@@ -390,10 +390,10 @@ func TestManyUnitsOfManyOrdersEndAsIfOneAfterTheOther(t *testing.T) {
 }
 
 // Whoever comes while others come shares their transaction; nobody is waited for who does not come.
-func TestABusyServiceGathersForAsLongAsUnitsCome(t *testing.T) {
+func TestABusyServiceDelaysACommitForAsLongAsUnitsCome(t *testing.T) {
 	t.Parallel()
-	for n, want := range map[int]time.Duration{1: 0, crowd - 1: 0, crowd: crowd * breathOfOne, largestGroup: longestBreath} {
-		if got := breath(n); got != want {
+	for n, want := range map[int]time.Duration{1: 0, minSiblings - 1: 0, minSiblings: minSiblings * delayPerSibling, largestGroup: maxCommitDelay} {
+		if got := commitDelay(n); got != want {
 			t.Errorf("after %d units the next transaction waits up to %s, want %s", n, got, want)
 		}
 	}
@@ -407,29 +407,29 @@ func TestABusyServiceGathersForAsLongAsUnitsCome(t *testing.T) {
 				g.mu.Unlock()
 			}
 		}
-		const few, many = int(longestBreath/breathOfOne) - 1, int(longestBreath / breathOfOne) // the longest breath is taken after many
+		const few, many = int(maxCommitDelay/delayPerSibling) - 1, int(maxCommitDelay / delayPerSibling) // the longest delay comes after many
 		took := func(last int) time.Duration {
 			from := time.Now()
-			g.breathe(last)
+			g.delay(last)
 			return time.Since(from)
 		}
-		if d := took(few); d != silence {
+		if d := took(few); d != idleGap {
 			t.Errorf("nobody was waited for during %s", d)
 		}
-		if d := took(many); d != longSilence {
+		if d := took(many); d != longIdleGap {
 			t.Errorf("nobody was waited for during %s where many had come before", d)
 		}
 		var coming sync.WaitGroup
-		coming.Go(func() { come(silence/2+1, 6) })
-		if d := took(few); d <= 3*silence || d > 6*silence || g.size() != 6 {
+		coming.Go(func() { come(idleGap/2+1, 6) })
+		if d := took(few); d <= 3*idleGap || d > 6*idleGap || g.size() != 6 {
 			t.Errorf("in %s came %d", d, g.size())
 		}
 		coming.Go(func() { come(1, many-6) })
-		if d := took(many); d != 2*silence || g.size() != many {
+		if d := took(many); d != 2*idleGap || g.size() != many {
 			t.Errorf("in %s came all, %d, who had been there before", d, g.size())
 		}
-		coming.Go(func() { come(silence/2+1, largestGroup) })
-		if d := took(largestGroup); d != longestBreath {
+		coming.Go(func() { come(idleGap/2+1, largestGroup) })
+		if d := took(largestGroup); d != maxCommitDelay {
 			t.Errorf("those who never end to come were waited for during %s", d)
 		}
 		coming.Wait()

@@ -86,9 +86,9 @@ func (s *stack) core(b *base, service string, metrics *telemetry.Metrics) *sqlst
 }
 
 // coreOf is core for work that may wait that long for company.
-func (s *stack) coreOf(b *base, service string, metrics *telemetry.Metrics, gather time.Duration) *sqlstore.Core {
+func (s *stack) coreOf(b *base, service string, metrics *telemetry.Metrics, linger time.Duration) *sqlstore.Core {
 	return sqlstore.NewCore(sqlstore.Config{
-		Gather: gather,
+		Linger: linger,
 		DB:     b.db, Circuit: b.circuit, Service: service, Outbox: b.writer, Wake: b.relay.Wake, Marks: s.marks, Observer: metrics,
 		Tracer: otel.Tracer("millrace/" + service), Logger: s.logger(service), Now: failpoint.Clock(service),
 	})

@@ -10,9 +10,9 @@ import (
 	"millrace/app/messages"
 )
 
-// gatherEnds is how long the end of an order may wait for others to be recorded with it. The read models
+// endsLinger is how long the end of an order may wait for others to be recorded with it. The read models
 // lie in the database in which orders are placed, and are to cost it few commits.
-const gatherEnds = 50 * time.Millisecond
+const endsLinger = 50 * time.Millisecond
 
 // readModels runs the subscriber that fills the read models, beside the order service and with nothing that
 // could hold it up: a circuit of its own, so that what is wrong with a read model is not taken for a database
@@ -23,7 +23,7 @@ func (s *stack) readModels(b *base, metrics *telemetry.Metrics) {
 	beside.lamp = newLamp("read_models")
 	beside.circuit = sqldb.NewCircuit(sqldb.CircuitConfig{Name: "read models", OnState: beside.lamp.set, Logger: logger})
 	beside.lamp.show(metrics)
-	core := s.coreOf(&beside, messages.OrderService, metrics, gatherEnds)
+	core := s.coreOf(&beside, messages.OrderService, metrics, endsLinger)
 	store := sqlstore.NewAnalytics(core)
 	s.consume(&beside, core, metrics, analyticsHandlers(analytics.NewRecordEnd(store)))
 	s.every(time.Second, "line of "+analytics.OrdersByUser, logger, store.AdvanceLine)

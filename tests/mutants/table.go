@@ -131,7 +131,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a failed member's failure is swallowed", file: "adapters/sqlstore/group.go",
-		edits:  one("	return m.err\n}\n\n// join", "	return nil\n}\n\n// join"),
+		edits:  one("	return m.err\n", "	return nil\n"),
 		checks: []check{{store, "^TestAUnitThatFailsOrPanicsIsMissedByNobody$" + sqlite}},
 	},
 	{
@@ -161,7 +161,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a shared transaction that fails is reported as done", file: "adapters/sqlstore/group.go",
-		edits:  one("		default:\n			m.apart = true\n", ""),
+		edits:  one("		default:\n			m.rerunAlone = true\n", ""),
 		checks: []check{{store, "^TestAUnitThatTheDatabaseRefusesFailsAlone$" + sqlite}},
 	},
 	{
@@ -186,7 +186,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "the second of two members with one message is done although the first failed", file: "adapters/sqlstore/group.go",
-		edits:  one("			later = append(later, m)\n			continue", "			if m.inbox() && messages[key] {\n				close(m.done)\n				continue\n			}\n			later = append(later, m)\n			continue"),
+		edits:  one("			rest = append(rest, m)\n			continue", "			if m.inbox() && messages[key] {\n				close(m.done)\n				continue\n			}\n			rest = append(rest, m)\n			continue"),
 		checks: []check{{store, "^TestTheSecondOfTwoUnitsWithOneMessageIsRunWhenTheFirstFails$" + sqlite}},
 	},
 	{
