@@ -17,27 +17,38 @@ import (
 	"millrace/domain/intent"
 )
 
-// batch is one transaction with the members that it commits.
+// batch is one transaction with the members that it commits. It goes through these steps, of which claim, flush
+// and commit are a round trip each:
+//
+//	claim     ask the inbox which members are to be run, and read what they are likely to need (inbox.go)
+//	decide    run them, and read what they ask for beyond that, one round trip for all (loader.go)
+//	flush     write what all of them have staged, and their messages to the outbox (table.go)
+//	commit
+//	conclude  what waits for the commit: hand over intents, wake the relay, tell observers
+//
+// Nothing is written between claim and flush, but by a unit that has the transaction to itself.
 type batch struct {
 	core *Core
-	ctx  context.Context
+	ctx  context.Context // of the transaction; a member's own may end before
 	tx   *sqldb.Tx
 	now  time.Time
 
-	known  []gatherer // what was read, a loader each, in the order in which they were first asked
-	staged []*staged  // in the order in which tables are first touched
-	index  map[*table]*staged
-	out    []outbox.Record
-	done   []*member // those that succeeded, parked ones among them, in the order of their running
-	undone []*member // those whose inbox row was written for nothing
+	caches []cache // what was read, a loader each, in the order in which they were first asked
+
+	staged  []*staged // in the order in which tables are first touched
+	byTable map[*table]*staged
+	out     []outbox.Record
+
+	succeeded []*member // parked ones among them, in the order of their running
+	unclaim   []*member // failed: their inbox rows were written for nothing
 }
 
-// staged is the rows of one table, written by one statement.
+// staged is the rows of one table, which are written together, and what came of it.
 type staged struct {
-	table *table
-	rows  [][]any
-	took  int64           // how many of them took effect
-	told  map[string]bool // first column of those that did, where the table tells
+	table    *table
+	rows     [][]any
+	changed  int64           // how many of them took effect
+	returned map[string]bool // first column of those that did, where the table returns it
 }
 
 // errNothing ends a transaction that has nothing to commit.
@@ -46,7 +57,7 @@ var errNothing = errors.New("nothing to commit")
 func (c *Core) newBatch(ctx context.Context) *batch {
 	return &batch{
 		core: c, ctx: ctx, now: c.Now().UTC().Truncate(time.Microsecond),
-		index: map[*table]*staged{},
+		byTable: map[*table]*staged{},
 	}
 }
 
@@ -65,7 +76,7 @@ func (c *Core) commit(ctx context.Context, members []*member) error {
 		if err := b.decide(fresh); err != nil {
 			return err
 		}
-		if len(b.done) == 0 {
+		if len(b.succeeded) == 0 {
 			return errNothing
 		}
 		if err := b.flush(); err != nil {
@@ -79,37 +90,36 @@ func (c *Core) commit(ctx context.Context, members []*member) error {
 	if err == nil {
 		failpoint.Hit(failpoint.AfterCommit, c.Service)
 	}
-	b.committed(members)
+	b.conclude(members)
 	return nil
 }
 
-// decide runs the members until each has succeeded or failed. One that asks for rows that were not
-// read yet is run again from its beginning when they have been, together with all that others have
-// asked for; those behind it that touch the same rows wait for it. So members see each other's
-// writes, in order, and rows are read by sets.
+// decide runs the members, in their order, until each has succeeded or failed. Those that were stopped for rows
+// that are not read yet are run again when they have been. So members see each other's writes, and rows are read
+// by sets: see loader.
 func (b *batch) decide(members []*member) error {
 	for len(members) > 0 {
-		var later []*member
+		var stopped []*member
 		for _, m := range members {
 			b.run(m)
 			switch u := m.unit; {
-			case u.later:
-				m.err, m.panicked = nil, nil // whatever it made of errLater
-				u.holdUp()
-				later = append(later, m)
+			case u.mustRerun:
+				m.err, m.panicked = nil, nil // whatever it made of errRerun
+				u.blockRows()
+				stopped = append(stopped, m)
 			case m.err != nil || m.panicked != nil:
 				if m.inbox() {
-					b.undone = append(b.undone, m)
+					b.unclaim = append(b.unclaim, m)
 				}
 			default:
-				b.take(u)
-				b.done = append(b.done, m)
+				b.merge(u)
+				b.succeeded = append(b.succeeded, m)
 			}
 		}
-		if _, err := b.gather(); err != nil {
+		if _, err := b.load(); err != nil {
 			return err
 		}
-		members = later
+		members = stopped
 	}
 	return nil
 }
@@ -119,13 +129,13 @@ func (b *batch) run(m *member) {
 	u := b.unitOf(m)
 	m.err, m.panicked = nil, nil
 	defer func() {
-		if p := recover(); p != nil && !u.later {
+		if p := recover(); p != nil && !u.mustRerun {
 			m.panicked = p
 		}
 	}()
 	failpoint.HitIf(m.inbox(), failpoint.AfterInbox, b.core.Service)
 	err := m.work(u)
-	if err == nil && !u.later {
+	if err == nil && !u.mustRerun {
 		err = u.conclude()
 	}
 	m.err = sqldb.Classify(err)
@@ -136,19 +146,19 @@ func (b *batch) unitOf(m *member) *unit {
 	return m.unit
 }
 
-// take makes what a unit has staged part of the batch, and visible to the members behind it.
-func (b *batch) take(u *unit) {
+// merge makes what a unit has staged part of the batch, and visible to the members behind it.
+func (b *batch) merge(u *unit) {
 	for _, s := range u.staged {
-		all := b.index[s.table]
+		all := b.byTable[s.table]
 		if all == nil {
 			all = &staged{table: s.table}
-			b.index[s.table] = all
+			b.byTable[s.table] = all
 			b.staged = append(b.staged, all)
 		}
 		all.rows = append(all.rows, s.rows...)
 	}
-	for _, learn := range u.learned {
-		learn()
+	for _, put := range u.puts {
+		put()
 	}
 	b.out = append(b.out, u.out...)
 }
@@ -157,7 +167,7 @@ func (b *batch) take(u *unit) {
 // comes before what changes it, and that before what goes.
 func (b *batch) flush() error {
 	failpoint.Hit(failpoint.MidFlush, b.core.Service)
-	if err := b.unclaim(); err != nil {
+	if err := b.takeBackClaims(); err != nil {
 		return err
 	}
 	slices.SortStableFunc(b.staged, func(x, y *staged) int { return cmp.Compare(x.table.verb, y.table.verb) })
@@ -185,33 +195,38 @@ func (b *batch) flush() error {
 		return fmt.Errorf("write what was staged: %w", err)
 	}
 	for n, s := range of {
-		s.take(results[n])
+		s.add(results[n])
 	}
+	return b.checkEffects()
+}
+
+// checkEffects fails with ErrStale when a row that must take effect did not.
+func (b *batch) checkEffects() error {
 	for _, s := range b.staged {
-		if s.table.every && s.took != int64(len(s.rows)) {
+		if s.table.every && s.changed != int64(len(s.rows)) {
 			return fmt.Errorf("write %s: %w", s.table.name, ErrStale)
 		}
 	}
 	return nil
 }
 
-func (s *staged) take(r sqldb.Result) {
-	s.took += r.Changed
+func (s *staged) add(r sqldb.Result) {
+	s.changed += r.Changed
 	for _, row := range r.Returned {
-		if s.told == nil {
-			s.told = map[string]bool{}
+		if s.returned == nil {
+			s.returned = map[string]bool{}
 		}
-		s.told[row[0]] = true
+		s.returned[row[0]] = true
 	}
 }
 
-// unclaim takes back the inbox rows of members that failed: their messages come again.
-func (b *batch) unclaim() error {
-	if len(b.undone) == 0 {
+// takeBackClaims deletes the inbox rows of members that failed: their messages come again.
+func (b *batch) takeBackClaims() error {
+	if len(b.unclaim) == 0 {
 		return nil
 	}
-	rows := make([][]any, len(b.undone))
-	for i, m := range b.undone {
+	rows := make([][]any, len(b.unclaim))
+	for i, m := range b.unclaim {
 		rows[i] = []any{m.cause.Consumer, m.cause.MessageID}
 	}
 	if _, err := b.tx.Batch(b.ctx, inboxGone.statements(b.core.DB.Dialect, rows)); err != nil {
@@ -220,31 +235,16 @@ func (b *batch) unclaim() error {
 	return nil
 }
 
-// committed does what waits for the commit.
-func (b *batch) committed(members []*member) {
-	var marks []messages.Cause
-	for _, m := range members {
-		if m.duplicate {
-			b.core.Observer.Duplicate(m.cause.Handler)
-		}
-		if m.parked {
-			b.core.Observer.Parked(m.cause.Handler)
-			m.cause.Delivery.Parked()
-		}
-		if m.inbox() && m.err == nil && m.panicked == nil && !m.left && !m.parked {
-			marks = append(marks, m.cause)
-		}
-	}
-	if b.core.Marks != nil && len(marks) > 0 {
-		b.core.Marks.Mark(marks)
-	}
-	if len(b.done) == 0 {
+// conclude does what waits for the commit.
+func (b *batch) conclude(members []*member) {
+	b.tell(members)
+	if len(b.succeeded) == 0 {
 		return
 	}
-	b.core.Observer.CommitBatch(len(b.done))
+	b.core.Observer.CommitBatch(len(b.succeeded))
 	b.link()
 	b.handOver()
-	for _, m := range b.done {
+	for _, m := range b.succeeded {
 		for _, f := range m.unit.after {
 			f()
 		}
@@ -254,17 +254,37 @@ func (b *batch) committed(members []*member) {
 	}
 }
 
+// tell lets observers and the cache of handled messages know what became of each member.
+func (b *batch) tell(members []*member) {
+	var handled []messages.Cause
+	for _, m := range members {
+		if m.duplicate {
+			b.core.Observer.Duplicate(m.cause.Handler)
+		}
+		if m.parked {
+			b.core.Observer.Parked(m.cause.Handler)
+			m.cause.Delivery.Parked()
+		}
+		if m.inbox() && m.err == nil && m.panicked == nil && !m.left && !m.parked {
+			handled = append(handled, m.cause)
+		}
+	}
+	if b.core.Marks != nil && len(handled) > 0 {
+		b.core.Marks.Mark(handled)
+	}
+}
+
 // handOver gives the worker the intents that are new.
 func (b *batch) handOver() {
-	s := b.index[intentRow]
+	s := b.byTable[intentRow]
 	if s == nil {
 		return
 	}
 	to := map[*Intents][]intent.Intent{}
-	for _, m := range b.done {
+	for _, m := range b.succeeded {
 		for _, in := range m.unit.intents {
-			if s.told[in.intent.ID] {
-				delete(s.told, in.intent.ID) // once, though two members may have intended it
+			if s.returned[in.intent.ID] {
+				delete(s.returned, in.intent.ID) // once, though two members may have intended it
 				to[in.store] = append(to[in.store], in.intent)
 			}
 		}
@@ -279,7 +299,7 @@ func (b *batch) handOver() {
 // where they are.
 func (b *batch) link() {
 	at := trace.SpanContextFromContext(b.ctx)
-	for _, m := range b.done {
+	for _, m := range b.succeeded {
 		span := trace.SpanFromContext(m.ctx)
 		if span.IsRecording() && span.SpanContext().TraceID() != at.TraceID() && at.IsValid() {
 			span.AddLink(trace.Link{SpanContext: at})

@@ -71,14 +71,13 @@ const attempts = 8
 
 // do runs fn as one unit of work with the inbox row of the cause in ctx, in a transaction that it
 // may share with others. It commits when fn returns nil; when fn fails, nothing of it is left.
-// While the database is away it fails at once. What it is expected to read of a message's order is read
-// before fn is run.
-func (c *Core) do(ctx context.Context, fn func(*unit) error, expects ...expected) error {
+// While the database is away it fails at once. What is to be prefetched of a message's order is read before fn is run.
+func (c *Core) do(ctx context.Context, fn func(*unit) error, prefetched ...prefetch) error {
 	return c.Circuit.Guard(ctx, func() error {
 		if err := ctx.Err(); err != nil {
 			return err // or a transaction could take it before its caller looks
 		}
-		m := newMember(ctx, fn, expects...)
+		m := newMember(ctx, fn, prefetched...)
 		if m.special() {
 			return c.repeat(ctx, fn, 1)
 		}

@@ -243,8 +243,8 @@ type member struct {
 	ctx   context.Context
 	cause messages.Cause
 	work  func(*unit) error
-	// expects are the loaders whose rows of the message's order it is going to ask for.
-	expects []expected
+	// prefetch are the loaders whose rows of the message's order it is going to ask for.
+	prefetch []prefetch
 
 	taken atomic.Bool // by a transaction, or by its caller's leaving
 	done  chan struct{}
@@ -261,8 +261,8 @@ type member struct {
 	rerunAlone bool // its caller is to run it again, in a transaction of its own
 }
 
-func newMember(ctx context.Context, work func(*unit) error, expects ...expected) *member {
-	return &member{ctx: ctx, cause: messages.CauseOf(ctx), work: work, expects: expects, done: make(chan struct{})}
+func newMember(ctx context.Context, work func(*unit) error, prefetched ...prefetch) *member {
+	return &member{ctx: ctx, cause: messages.CauseOf(ctx), work: work, prefetch: prefetched, done: make(chan struct{})}
 }
 
 // inbox says whether the unit takes effect once for a message.

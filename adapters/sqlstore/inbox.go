@@ -49,8 +49,8 @@ var errDuplicate = errors.New("the message was handled before")
 // them was handled before or has to wait. A message that somebody else is handling is waited for;
 // rows are written in order, so that two transactions never wait for each other in a circle.
 //
-// What the members are expected to read is read in the same round trip, behind the locks of those orders that
-// are held: a redrive has that lock first, too, and what it has made of an order is seen by who waited for it.
+// What the members prefetch is read in the same round trip, behind the locks of those orders that are held: a
+// redrive has that lock first, too, and what it has made of an order is seen by who waited for it.
 //
 // An order is held from the commit of its first dead letter to that of the last message behind it.
 // Whether a message waits is decided under the lock of the order's row in held_orders, which the
@@ -66,8 +66,8 @@ func (b *batch) claim(members []*member) ([]*member, error) {
 	var rows [][]any
 	for _, m := range inOrder {
 		if m.inbox() {
-			for _, l := range m.expects {
-				l.expect(b, m.cause.CorrelationID)
+			for _, p := range m.prefetch {
+				p.request(b, m.cause.CorrelationID)
 			}
 			rows = append(rows, []any{m.cause.Consumer, m.cause.MessageID, m.cause.CorrelationID, b.now})
 		}
@@ -75,7 +75,7 @@ func (b *batch) claim(members []*member) ([]*member, error) {
 	if len(rows) == 0 {
 		return members, nil
 	}
-	results, err := b.gather(append(inboxClaim.statements(b.core.DB.Dialect, rows), b.heldLock(inOrder)...)...)
+	results, err := b.load(append(inboxClaim.statements(b.core.DB.Dialect, rows), b.heldLock(inOrder)...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -186,16 +186,16 @@ func (b *batch) queueUp(m *member) (position int, held bool, err error) {
 func (b *batch) park(m *member, position int) {
 	if m.cause.Delivery == nil {
 		m.err = ErrHeld
-		b.undone = append(b.undone, m)
+		b.unclaim = append(b.unclaim, m)
 		return
 	}
 	d := m.cause.Delivery.Letter()
 	d.Reason, d.Error, d.Attempts = "", "", 0
 	u := b.unitOf(m)
 	u.stageLetter(d, "parked", position)
-	b.take(u)
+	b.merge(u)
 	m.parked = true
-	b.done = append(b.done, m)
+	b.succeeded = append(b.succeeded, m)
 }
 
 // claimSpecial claims what a message that was sent again, or a person's word, needs.
@@ -213,6 +213,6 @@ func (b *batch) claimSpecial(m *member) ([]*member, error) {
 		return nil, err
 	}
 	m.ruled = u.ruled
-	b.take(u)
+	b.merge(u)
 	return []*member{m}, nil
 }

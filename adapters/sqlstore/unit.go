@@ -31,9 +31,10 @@ type unit struct {
 	intents []intended      // for the worker
 	after   []func()        // when it is committed
 
-	later   bool     // it asked for rows that are not read yet
-	touched []func() // hold up what it has asked for
-	learned []func() // tell the members behind it what it has written
+	// For loaders.
+	mustRerun bool     // it asked for rows that are not read yet, or blocked
+	blocks    []func() // block what it has asked for
+	puts      []func() // put what it has written into the batch's caches
 
 	ruled bool // a person says what became of an act
 
@@ -68,10 +69,10 @@ func (u *unit) writeNow(t *table, rows ...[]any) (int64, error) {
 	return total, err
 }
 
-// holdUp makes the members behind this one wait for it where they touch the same rows.
-func (u *unit) holdUp() {
-	for _, hold := range u.touched {
-		hold()
+// blockRows makes the members behind this one wait for it where they ask for the same rows.
+func (u *unit) blockRows() {
+	for _, block := range u.blocks {
+		block()
 	}
 }
 

@@ -39,7 +39,7 @@ func TestWhatCannotBeReadIsTheDatabasesFailureAndNotTheMembers(t *testing.T) {
 		rename("stock", "away")
 		for _, together := range [][]func() error{deeds, deeds[:1]} {
 			for _, err := range gathered(t, core, together...) {
-				if err == nil || errors.Is(err, errLater) {
+				if err == nil || errors.Is(err, errRerun) {
 					t.Errorf("of %d together one gets %v", len(together), err)
 				}
 			}

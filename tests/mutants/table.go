@@ -126,7 +126,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a failed member's inbox row stays", file: "adapters/sqlstore/batch.go",
-		edits:  one("	if len(b.undone) == 0 {\n		return nil", "	if b.undone != nil || len(b.undone) == 0 {\n		return nil"),
+		edits:  one("	if len(b.unclaim) == 0 {\n		return nil", "	if b.unclaim != nil || len(b.unclaim) == 0 {\n		return nil"),
 		checks: []check{{store, "^TestAUnitThatFailsOrPanicsIsMissedByNobody$" + sqlite}},
 	},
 	{
@@ -136,7 +136,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a failed member's writes are committed with its neighbours'", file: "adapters/sqlstore/batch.go",
-		edits:  one("				if m.inbox() {\n					b.undone = append(b.undone, m)", "				b.take(u)\n				if m.inbox() {\n					b.undone = append(b.undone, m)"),
+		edits:  one("				if m.inbox() {\n					b.unclaim = append(b.unclaim, m)", "				b.merge(u)\n				if m.inbox() {\n					b.unclaim = append(b.unclaim, m)"),
 		checks: []check{{store, "^TestAUnitThatFailsOrPanicsIsMissedByNobody$" + sqlite}},
 	},
 	{
@@ -171,12 +171,12 @@ var mutants = []mutant{
 	},
 	{
 		name: "members of one order do not see each other's writes", file: "adapters/sqlstore/batch.go",
-		edits:  one("	for _, learn := range u.learned {\n		learn()\n	}\n", ""),
+		edits:  one("	for _, put := range u.puts {\n		put()\n	}\n", ""),
 		checks: []check{{store, "^TestUnitsOfOneOrderSeeEachOther$" + sqlite}},
 	},
 	{
 		name: "a member overtakes one before it that waits for its rows", file: "adapters/sqlstore/batch.go",
-		edits:  one("				u.holdUp()\n", ""),
+		edits:  one("				u.blockRows()\n", ""),
 		checks: []check{{store, "^TestAUnitDoesNotOvertakeOneThatWaitsForMoreRows$" + sqlite}},
 	},
 	{
@@ -196,12 +196,12 @@ var mutants = []mutant{
 	},
 	{
 		name: "a member that was put aside counts as done", file: "adapters/sqlstore/batch.go",
-		edits:  one("				later = append(later, m)\n", "				b.done = append(b.done, m)\n"),
+		edits:  one("				stopped = append(stopped, m)\n", "				b.succeeded = append(b.succeeded, m)\n"),
 		checks: []check{{store, "^TestAUnitIsRunAgainWhateverItMakesOfRowsThatAreNotReadYet$" + sqlite}},
 	},
 	{
 		name: "a member that makes nothing of its being put aside counts as done", file: "adapters/sqlstore/batch.go",
-		edits:  one("			case u.later:\n", "			case errors.Is(m.err, errLater):\n"),
+		edits:  one("			case u.mustRerun:\n", "			case errors.Is(m.err, errRerun):\n"),
 		checks: []check{{store, "^TestAUnitIsRunAgainWhateverItMakesOfRowsThatAreNotReadYet$" + sqlite}},
 	},
 
@@ -378,12 +378,12 @@ var mutants = []mutant{
 	},
 	{
 		name: "an intent that was there before is handed over", file: "adapters/sqlstore/batch.go",
-		edits:  one("			if s.told[in.intent.ID] {", "			if s.told[in.intent.ID] || true {"),
+		edits:  one("			if s.returned[in.intent.ID] {", "			if s.returned[in.intent.ID] || true {"),
 		checks: []check{{store, "^TestAnActThatWasIntendedBeforeIsNotHandedOverAgain$" + sqlite}},
 	},
 	{
 		name: "an intent of two members is handed over twice", file: "adapters/sqlstore/batch.go",
-		edits:  one("				delete(s.told, in.intent.ID) // once, though two members may have intended it\n", ""),
+		edits:  one("				delete(s.returned, in.intent.ID) // once, though two members may have intended it\n", ""),
 		checks: []check{{store, "^TestAnActThatTwoUnitsIntendTogetherIsHandedOverOnce$" + sqlite}},
 	},
 	{
