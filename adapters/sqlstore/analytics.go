@@ -14,7 +14,7 @@ var (
 	countedRow = insert("daily_sales_orders", "order_id text, day text, currency text, status text, total bigint", "")
 	// salesRow adds the orders of a commit to their days: several of one day are one row of the statement.
 	salesRow = &table{
-		name: "daily_sales", verb: inserts, derived: true,
+		name: "daily_sales", phase: inserts, derived: true,
 		columns: parse("day text, currency text, confirmed bigint, revenue bigint, failed bigint, cancelled bigint"),
 		head: `INSERT INTO daily_sales (day, currency, confirmed, revenue, failed, cancelled)
 			SELECT v.day, v.currency, sum(v.confirmed), sum(v.revenue), sum(v.failed), sum(v.cancelled) FROM `,

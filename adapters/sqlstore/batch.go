@@ -170,11 +170,11 @@ func (b *batch) flush() error {
 	if err := b.takeBackClaims(); err != nil {
 		return err
 	}
-	slices.SortStableFunc(b.staged, func(x, y *staged) int { return cmp.Compare(x.table.verb, y.table.verb) })
+	slices.SortStableFunc(b.staged, func(x, y *staged) int { return cmp.Compare(x.table.phase, y.table.phase) })
 	var statements []sqldb.Statement
 	var of []*staged // whose a statement is
 	for _, s := range b.staged {
-		s.rows = s.table.newest(s.rows)
+		s.rows = s.table.toWrite(s.rows)
 		for _, statement := range s.table.statements(b.core.DB.Dialect, s.rows) {
 			statements = append(statements, statement)
 			of = append(of, s)
@@ -203,7 +203,7 @@ func (b *batch) flush() error {
 // checkEffects fails with ErrStale when a row that must take effect did not.
 func (b *batch) checkEffects() error {
 	for _, s := range b.staged {
-		if s.table.every && s.changed != int64(len(s.rows)) {
+		if s.table.strict && s.changed != int64(len(s.rows)) {
 			return fmt.Errorf("write %s: %w", s.table.name, ErrStale)
 		}
 	}

@@ -24,7 +24,7 @@ var (
 	// inboxClaim claims messages whose orders are not held, and tells which. In nearly every case
 	// held_orders is empty, and looking there costs nothing.
 	inboxClaim = &table{
-		name: "inbox", verb: inserts, derived: true, returning: 2,
+		name: "inbox", phase: inserts, derived: true, returning: 2,
 		columns: parse("consumer text, message_id text, order_id text, handled_at timestamptz"),
 		head:    "INSERT INTO inbox (consumer, message_id, outcome, handled_at) SELECT v.consumer, v.message_id, 'done', v.handled_at FROM ",
 		tail: ` WHERE NOT EXISTS (SELECT 1 FROM held_orders h WHERE h.consumer = v.consumer AND h.order_id = v.order_id)

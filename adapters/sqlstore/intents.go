@@ -24,13 +24,13 @@ const notEnded = "intents.state NOT IN ('done', 'dead', 'discarded')"
 var (
 	intentRow = insert("intents", `id text, order_id text, kind text, cause text, trace_parent text, state text, version integer,
 		attempts integer, due_at bigint, created_at timestamptz, updated_at timestamptz`, "ON CONFLICT (id) DO NOTHING").
-		writes("due_at", "{plus}").tells(1)
+		writes("due_at", "{plus}").returningFirst(1)
 	// letterSettled ends the dead letter of an act that was refused before, and is done now.
 	letterSettled = update("dead_letters", "state = 'done', version = dead_letters.version + 1",
-		"dead_letters.id = v.id AND dead_letters.state = 'redriving'", "id text").mayMiss()
+		"dead_letters.id = v.id AND dead_letters.state = 'redriving'", "id text").allowNoMatch()
 	// actLog is letterLog for the letter of an act, whose version is not known here.
 	actLog = insert("dead_letter_log", "letter_id text, version text, at timestamptz, act text, actor text, reason text", "ON CONFLICT DO NOTHING").
-		writes("version", "(SELECT d.version FROM dead_letters d WHERE d.id = ?)").afterwards()
+		writes("version", "(SELECT d.version FROM dead_letters d WHERE d.id = ?)").runLast()
 	// refusedLetter is the dead letter of an act. One that is refused again goes back to waiting.
 	refusedLetter = insert("dead_letters", `id text, message_id text, order_id text, service text, consumer text, handler text,
 		type text, topic text, partition_no integer, offset_no bigint, payload bytea, headers text, reason text, error text,
@@ -42,7 +42,7 @@ var (
 		"id text, version integer, updated_at timestamptz")
 	// intentClosed ends an intent that another one has made needless. Whoever holds it meets the next version.
 	intentClosed = update("intents", "state = 'done', version = intents.version + 1, updated_at = v.updated_at",
-		"intents.id = v.id AND "+notEnded+" AND intents.buried = 0", "id text, updated_at timestamptz").mayMiss()
+		"intents.id = v.id AND "+notEnded+" AND intents.buried = 0", "id text, updated_at timestamptz").allowNoMatch()
 )
 
 // intend stages an intent. This process holds it from the start: after the commit it is handed to

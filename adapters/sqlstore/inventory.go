@@ -12,14 +12,14 @@ import (
 )
 
 var (
-	stockRow = update("stock", "reserved = v.reserved", "stock.sku = v.sku", "sku text, reserved integer").last()
+	stockRow = update("stock", "reserved = v.reserved", "stock.sku = v.sku", "sku text, reserved integer").lastPerKey()
 
 	// There is nothing to lock before a reservation is there. So a new one must not meet another:
 	// where it does, the unit is run again and sees that one.
 	reservationNew = insert("reservations",
 		"order_id text, state text, lines text, created_at timestamptz, updated_at timestamptz", "")
 	reservationMoved = update("reservations", "state = v.state, updated_at = v.updated_at", "reservations.order_id = v.order_id",
-		"order_id text, state text, updated_at timestamptz").last()
+		"order_id text, state text, updated_at timestamptz").lastPerKey()
 )
 
 // Every transaction of this service locks reservations first and then stock, each in the order of

@@ -12,7 +12,7 @@ var (
 	noticeRow = insert("notices",
 		"order_id text, user_id text, status text, total bigint, currency text, reason text, created_at timestamptz",
 		"ON CONFLICT (order_id) DO NOTHING")
-	noticeSent = update("notices", "sent_at = v.sent_at", "notices.order_id = v.order_id", "order_id text, sent_at timestamptz").last()
+	noticeSent = update("notices", "sent_at = v.sent_at", "notices.order_id = v.order_id", "order_id text, sent_at timestamptz").lastPerKey()
 )
 
 // Notifications is the notification service's state.

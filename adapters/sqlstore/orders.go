@@ -17,7 +17,7 @@ var (
 	replyRow    = insert("idempotency_keys", `user_id text, key text, request_hash text, status integer, body bytea, order_id text,
 		created_at timestamptz`, "")
 	cancelRow = update("orders", "cancel_requested = TRUE, updated_at = v.updated_at, version = orders.version + 1",
-		"orders.id = v.id", "id text, updated_at timestamptz").last()
+		"orders.id = v.id", "id text, updated_at timestamptz").lastPerKey()
 )
 
 var (

@@ -18,7 +18,7 @@ var (
 		provider_id text, auth_code text, reason text, created_at timestamptz, updated_at timestamptz`, "")
 	paymentMoved = update("payments", `state = v.state, provider_id = v.provider_id, auth_code = v.auth_code,
 		reason = v.reason, updated_at = v.updated_at`, "payments.order_id = v.order_id",
-		"order_id text, state text, provider_id text, auth_code text, reason text, updated_at timestamptz").last()
+		"order_id text, state text, provider_id text, auth_code text, reason text, updated_at timestamptz").lastPerKey()
 )
 
 var payments = &loader[string, paymentRecord]{"payments", readPayments}

@@ -19,10 +19,10 @@ var (
 		`ON CONFLICT (order_id) DO UPDATE SET definition = excluded.definition, step = excluded.step, state = excluded.state, version = excluded.version,
 			journal_seq = excluded.journal_seq, journal_hash = excluded.journal_hash, timeline_seq = excluded.timeline_seq,
 			entered_at = excluded.entered_at, updated_at = excluded.updated_at
-			WHERE sagas.version < excluded.version`).mustTakeEffect().last()
+			WHERE sagas.version < excluded.version`).mustTakeEffect().lastPerKey()
 	orderStatusRow = update("orders",
 		"status = v.status, reason = v.reason, undoing = v.undoing, updated_at = v.updated_at, version = orders.version + 1",
-		"orders.id = v.id", "id text, status text, reason text, undoing boolean, updated_at timestamptz").last()
+		"orders.id = v.id", "id text, status text, reason text, undoing boolean, updated_at timestamptz").lastPerKey()
 	timerRow = insert("saga_timers", "order_id text, name text, entry integer, due_at bigint", "ON CONFLICT DO NOTHING").
 			writes("due_at", "{plus}")
 	timerGone  = remove("saga_timers", "order_id text, name text, entry integer")

@@ -10,35 +10,46 @@ import (
 	"millrace/adapters/sqldb"
 )
 
-// table is one way of writing rows of a table: any number of rows, one statement.
+// table is one way of writing rows of a table: any number of rows, one statement a transaction. How a kind of row
+// is written is said where its table is made, beside the store that stages it:
+//
+//	insert(name, columns, conflict)      the rows are new; conflict says what becomes of those that are there already
+//	update(name, set, where, columns)    the rows, as v, say what is written and where; each has to find its own
+//	remove(name, columns)                what has these values is deleted
+//
+//	.lastPerKey()                        of several rows with the same first column the last is written
+//	.allowNoMatch()                      an update may find nothing
+//	.mustTakeEffect()                    an insert that changes nothing is an ErrStale
+//	.returningFirst(n)                   it is told which rows took effect, by their first n columns
+//	.runLast()                           it comes behind all others, and reads what they have written
+//	.writes(column, cell)                the column is not the parameter itself, but an expression around it
 //
 // PostgreSQL gets a column an array ("FROM unnest($1::text[], …)"), so that the text is the same for
 // any number of rows and is prepared once a connection. SQLite, which has no arrays, gets rows of
 // parameters, in numbers that are powers of two, so that few texts are compiled.
 type table struct {
-	name    string
-	verb    verb
-	columns []column
-	head    string // up to the rows
-	tail    string // behind the rows
-	derived bool   // the rows are a table, v, that the statement selects from
-	every   bool   // a row that changes nothing means that it was stale
-	keyed   bool   // of several rows with the same first column only the last counts
-
-	returning int // that many columns, the first ones, are given back for rows that took effect
+	name      string
+	phase     phase
+	columns   []column
+	head      string // up to the rows
+	tail      string // behind the rows
+	derived   bool   // the rows are a table, v, that the statement selects from
+	strict    bool   // a row that changes nothing means that it was stale
+	oneAKey   bool   // of several rows with the same first column only the last counts
+	returning int    // that many columns, the first ones, are given back for rows that took effect
 
 	once sync.Once
 	text string // PostgreSQL's, made once
 }
 
-// verb orders the statements of a transaction: what is new comes before what changes it.
-type verb int
+// phase orders the statements of a transaction: what is new comes before what changes it, and that before what goes.
+type phase int
 
 const (
-	inserts verb = iota
+	inserts phase = iota
 	updates
 	removes
-	notes
+	afterAll
 )
 
 // column is a name, an SQL type of PostgreSQL, and what is written: "?", or an expression around
@@ -49,12 +60,8 @@ type column struct{ name, sqlType, cell string }
 // insert makes a table whose rows are inserted. Columns are given as "name type" with commas
 // between; conflict says what happens to those there already.
 func insert(name, columns, conflict string) *table {
-	t := &table{name: name, verb: inserts, columns: parse(columns), tail: " " + conflict}
-	names := make([]string, len(t.columns))
-	for i, c := range t.columns {
-		names[i] = c.name
-	}
-	t.head = "INSERT INTO " + name + " (" + strings.Join(names, ", ") + ") "
+	t := &table{name: name, phase: inserts, columns: parse(columns), tail: " " + conflict}
+	t.head = "INSERT INTO " + name + " (" + t.first(len(t.columns)) + ") "
 	return t
 }
 
@@ -62,21 +69,25 @@ func insert(name, columns, conflict string) *table {
 // whose columns are those given.
 func update(name, set, where, columns string) *table {
 	return &table{
-		name: name, verb: updates, derived: true, columns: parse(columns), every: true,
+		name: name, phase: updates, derived: true, columns: parse(columns), strict: true,
 		head: "UPDATE " + name + " SET " + set + " FROM ", tail: " WHERE " + where,
 	}
 }
 
 // remove makes a table whose rows are deleted by the columns given.
 func remove(name, columns string) *table {
-	t := &table{name: name, verb: removes, columns: parse(columns)}
-	names := make([]string, len(t.columns))
-	for i, c := range t.columns {
-		names[i] = c.name
-	}
-	t.head = "DELETE FROM " + name + " WHERE (" + strings.Join(names, ", ") + ") IN ("
-	t.tail = ")"
+	t := &table{name: name, phase: removes, columns: parse(columns), tail: ")"}
+	t.head = "DELETE FROM " + name + " WHERE (" + t.first(len(t.columns)) + ") IN ("
 	return t
+}
+
+// first lists the names of the first n columns.
+func (t *table) first(n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = t.columns[i].name
+	}
+	return strings.Join(names, ", ")
 }
 
 func parse(columns string) []column {
@@ -103,37 +114,33 @@ func (t *table) writes(name, cell string) *table {
 
 // mustTakeEffect makes a row that changes nothing an ErrStale.
 func (t *table) mustTakeEffect() *table {
-	t.every = true
+	t.strict = true
 	return t
 }
 
-// last makes later rows with the same first column replace earlier ones: one statement cannot
+// allowNoMatch lets rows change nothing.
+func (t *table) allowNoMatch() *table {
+	t.strict = false
+	return t
+}
+
+// lastPerKey makes later rows with the same first column replace earlier ones: one statement cannot
 // write a row twice.
-func (t *table) last() *table {
-	t.keyed = true
+func (t *table) lastPerKey() *table {
+	t.oneAKey = true
 	return t
 }
 
-// mayMiss lets rows change nothing.
-func (t *table) mayMiss() *table {
-	t.every = false
+// runLast makes the statement the last of its transaction: it reads what the others have written.
+func (t *table) runLast() *table {
+	t.phase = afterAll
 	return t
 }
 
-// afterwards makes the statement the last of its transaction: it reads what the others have written.
-func (t *table) afterwards() *table {
-	t.verb = notes
-	return t
-}
-
-// tells makes the statement give back the first n columns of the rows that took effect.
-func (t *table) tells(n int) *table {
+// returningFirst makes the statement give back the first n columns of the rows that took effect.
+func (t *table) returningFirst(n int) *table {
 	t.returning = n
-	names := make([]string, n)
-	for i := range names {
-		names[i] = t.columns[i].name
-	}
-	t.tail += " RETURNING " + strings.Join(names, ", ")
+	t.tail += " RETURNING " + t.first(n)
 	return t
 }
 
@@ -171,13 +178,12 @@ func powerOfTwo(n int) int {
 
 func (t *table) forPostgres() string {
 	d := sqldb.Postgres
-	arrays, names, cells := make([]string, len(t.columns)), make([]string, len(t.columns)), make([]string, len(t.columns))
+	arrays, cells := make([]string, len(t.columns)), make([]string, len(t.columns))
 	for i, c := range t.columns {
 		arrays[i] = "$" + strconv.Itoa(i+1) + "::" + c.sqlType + "[]"
-		names[i] = c.name
 		cells[i] = express(d, c.cell, "v."+c.name)
 	}
-	rows := "unnest(" + strings.Join(arrays, ", ") + ") AS v(" + strings.Join(names, ", ") + ")"
+	rows := "unnest(" + strings.Join(arrays, ", ") + ") AS v(" + t.first(len(t.columns)) + ")"
 	if !t.derived {
 		rows = "SELECT " + strings.Join(cells, ", ") + " FROM " + rows
 	}
@@ -262,21 +268,21 @@ func whole(v any) int64 {
 	}
 }
 
-// newest gives the rows that count: of several with the same key the last, at its place.
-func (t *table) newest(rows [][]any) [][]any {
-	if !t.keyed || len(rows) < 2 {
+// toWrite gives the rows that count: of several with the same key the last, at its place.
+func (t *table) toWrite(rows [][]any) [][]any {
+	if !t.oneAKey || len(rows) < 2 {
 		return rows
 	}
-	last := make(map[any]int, len(rows))
+	at := make(map[any]int, len(rows))
 	for i, r := range rows {
-		last[r[0]] = i
+		at[r[0]] = i
 	}
-	if len(last) == len(rows) {
+	if len(at) == len(rows) {
 		return rows
 	}
-	kept := make([][]any, 0, len(last))
+	kept := make([][]any, 0, len(at))
 	for i, r := range rows {
-		if last[r[0]] == i {
+		if at[r[0]] == i {
 			kept = append(kept, r)
 		}
 	}
