@@ -75,7 +75,7 @@ func (t *Tx) Batch(ctx context.Context, statements []Statement) (results []Resul
 	return results, nil
 }
 
-// oneByOne is Batch in SQLite, where there is no way to go.
+// oneByOne is Batch in SQLite, which runs in this process: there are no round trips to save.
 func (t *Tx) oneByOne(ctx context.Context, statements []Statement) ([]Result, error) {
 	results := make([]Result, len(statements))
 	for i, s := range statements {

@@ -17,12 +17,14 @@ import (
 
 // sqliteConnector opens connections of one file.
 type sqliteConnector struct {
-	dsn    string
-	driver *sqlite.Driver
-	still  string // of a reader: the file's path
+	dsn      string
+	path     string
+	readOnly bool
+	driver   *sqlite.Driver
 }
 
-// Connect opens a connection.
+// Connect opens a connection. One that may only read is opened once more, as to a file that never changes, where
+// SQLite cannot read it otherwise.
 func (c sqliteConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.driver.Open(c.dsn)
 	if err != nil {
@@ -32,26 +34,27 @@ func (c sqliteConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return conn, nil
 	}
-	if c.still != "" && c.cannotPrepare(ctx, able) {
+	if c.readOnly && c.cannotPrepare(ctx, able) {
 		if err := able.Close(); err != nil {
 			return nil, err
 		}
-		return sqliteConnector{dsn: c.dsn + "&immutable=1", driver: c.driver}.Connect(ctx)
+		return sqliteConnector{dsn: c.dsn + "&immutable=1", path: c.path, driver: c.driver}.Connect(ctx)
 	}
 	return &rememberingConn{sqliteConn: able, idle: map[string]statement{}}, nil
 }
 
-// cannotPrepare says whether a reader may not even make the two files that SQLite wants beside one in WAL mode
-// (sqlite.org/wal.html, "Read-Only Databases"), and they are not there: nobody has the file open, and all that was
-// committed is in it. Then it is read as what never changes, for as long as the connection lives: what a process
-// with more rights writes meanwhile is not to be relied on. Where the two are there, they are read as they are.
+// cannotPrepare says whether a file in WAL mode cannot be read because its two companions, path-wal and path-shm,
+// are not there, and may not be made by whoever asks (sqlite.org/wal.html, "Read-Only Databases"). Then nobody has
+// the file open, and all that was committed is in it: it can be read as one that never changes, for as long as the
+// connection lives. A process with more rights may write to it meanwhile; what a reader sees then is not to be
+// relied on. Where the companions are there, they are read as they are.
 func (c sqliteConnector) cannotPrepare(ctx context.Context, conn sqliteConn) bool {
 	_, err := conn.ExecContext(ctx, "PRAGMA schema_version", nil)
 	var refused *sqlite.Error
 	if !errors.As(err, &refused) || refused.Code()&0xff != sqlite3.SQLITE_CANTOPEN {
 		return false // whoever uses the connection is told
 	}
-	_, err = os.Stat(c.still + "-wal")
+	_, err = os.Stat(c.path + "-wal")
 	return errors.Is(err, fs.ErrNotExist)
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/XSAM/otelsql"
@@ -17,8 +16,8 @@ import (
 	sqlite "modernc.org/sqlite"
 )
 
-// DB is one service's database: a PostgreSQL schema or an SQLite file. Times are stored as
-// timestamptz there and as microseconds since 1970 here; Go code sees time.Time on both.
+// DB is one service's database: a PostgreSQL schema or an SQLite file. Go code reads and writes time.Time on both.
+// PostgreSQL stores it as timestamptz, SQLite as whole microseconds since 1970.
 type DB struct {
 	*sqlx.DB          // for transactions; in SQLite a single connection, since it has one writer
 	Read     *sqlx.DB // for reads outside of transactions
@@ -90,30 +89,49 @@ func OpenPostgresDSN(dsn, schema string, maxConns int) (*DB, error) {
 
 // OpenSQLite opens or makes a file. Every commit is on the disk before it returns.
 func OpenSQLite(ctx context.Context, path string) (*DB, error) {
-	write := openFile(path, "&_txlock=immediate", 1)
+	write := openFile(path, toWrite, 1)
 	if err := write.PingContext(ctx); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	return &DB{DB: write, Read: openFile(path, "", 4), Dialect: SQLite, Name: path}, nil
+	return &DB{DB: write, Read: openFile(path, toRead, 4), Dialect: SQLite, Name: path}, nil
 }
 
 // OpenSQLiteReadOnly opens a file that another process may be writing, for readers that must not act. It can be
 // on a disk that takes no writes at all, of a stack that has ended or was killed.
 func OpenSQLiteReadOnly(path string) *DB {
-	read := openFile(path, "&mode=ro&_pragma=query_only(1)", 2)
+	read := openFile(path, readOnly, 2)
 	return &DB{DB: read, Read: read, Dialect: SQLite, Name: path}
 }
 
-func openFile(path, extra string, conns int) *sqlx.DB {
-	const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
-	const times = "&_time_integer_format=unix_micro&_inttotime=1"
-	options, still := pragmas+times+extra, ""
-	if strings.Contains(extra, "mode=ro") {
-		still = path
-		options = "_pragma=busy_timeout(5000)" + times + extra
+// access is what the connections of a file are for.
+type access int
+
+const (
+	toWrite  access = iota // transactions, each of which takes the lock of the one writer as it begins
+	toRead                 // reads beside a writer, in the same process
+	readOnly               // reads by somebody who may not write: nothing of the file is changed, its mode neither
+)
+
+// options are those of the connections' addresses (modernc.org/sqlite, Driver.Open).
+func (a access) options() string {
+	const (
+		every   = "_pragma=busy_timeout(5000)&_time_integer_format=unix_micro&_inttotime=1"
+		durable = every + "&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+	)
+	switch a {
+	case toWrite:
+		return durable + "&_txlock=immediate"
+	case toRead:
+		return durable
+	default:
+		return every + "&mode=ro&_pragma=query_only(1)"
 	}
-	dsn := (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: options}).String()
-	db := otelsql.OpenDB(sqliteConnector{dsn: dsn, driver: &sqlite.Driver{}, still: still}, spanOptions(semconv.DBSystemNameSQLite, path)...)
+}
+
+func openFile(path string, a access, conns int) *sqlx.DB {
+	dsn := (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: a.options()}).String()
+	connector := sqliteConnector{dsn: dsn, path: path, readOnly: a == readOnly, driver: &sqlite.Driver{}}
+	db := otelsql.OpenDB(connector, spanOptions(semconv.DBSystemNameSQLite, path)...)
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	return sqlx.NewDb(db, "sqlite")

@@ -134,8 +134,8 @@ func (u *unit) nextID(name string) (string, error) {
 	return id.String(), nil
 }
 
-// headers are those of DESIGN's section on messages: ours, the trace context, and CloudEvents
-// 1.0.2 in binary mode.
+// headers are those of every message: our own, W3C's trace context, and CloudEvents 1.0.2 in binary mode
+// (api/asyncapi.yaml says what each means).
 func (u *unit) headers(ctx context.Context, e messages.Envelope, orderID string) map[string]string {
 	at := e.OccurredAt.Format(time.RFC3339Nano)
 	h := map[string]string{
