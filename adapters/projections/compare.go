@@ -64,7 +64,7 @@ func (r *rebuild) compare(ctx context.Context) error {
 	if err := snapshot(ctx, c.DB, c.sideBySide); err != nil {
 		return err
 	}
-	if err := c.holdLine(ctx); err != nil {
+	if err := c.holdWatermark(ctx); err != nil {
 		return err
 	}
 	deadline := time.NewTimer(r.Patience)
@@ -94,10 +94,10 @@ func (r *rebuild) compare(ctx context.Context) error {
 	return nil
 }
 
-// holdLine takes the line back to the beginning when there is a gap below it, where the live model is never
+// holdWatermark takes the watermark back to the beginning when there is a gap below it, where the live model is never
 // merely behind: from then on lists do not lack the orders of the gap, whether or not the model is exchanged.
 // It comes up to the gap again, and not over it.
-func (c *comparison) holdLine(ctx context.Context) error {
+func (c *comparison) holdWatermark(ctx context.Context) error {
 	if c.firstMissing == "" {
 		return nil
 	}

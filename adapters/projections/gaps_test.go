@@ -28,10 +28,10 @@ func (s *shop) listed(t *testing.T) int {
 	return n
 }
 
-// moved lets the line come up as far as it goes, and says where it is.
+// moved lets the watermark come up as far as it goes, and says where it is.
 func (s *shop) moved(t *testing.T) string {
 	t.Helper()
-	if err := s.line.AdvanceLine(t.Context()); err != nil {
+	if err := s.readModels.AdvanceWatermark(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return s.rows(t, "SELECT line FROM read_models WHERE name = 'orders_by_user'")
@@ -84,7 +84,7 @@ func TestNoOrderIsMissingInAListAfterARebuildOfATableThatIsGone(t *testing.T) {
 	}
 }
 
-// Rows that were lost below the line hide accepted orders until somebody compares; from then on they do not,
+// Rows that were lost below the watermark hide accepted orders until somebody compares; from then on they do not,
 // exchanged or not.
 func TestOrdersThatTheModelHasLostAreListedFromTheComparisonOn(t *testing.T) {
 	t.Parallel()
@@ -94,7 +94,7 @@ func TestOrdersThatTheModelHasLostAreListedFromTheComparisonOn(t *testing.T) {
 		whole := s.moved(t)
 		s.exec(t, "DELETE FROM orders_by_user WHERE order_id = (SELECT min(order_id) FROM orders_by_user WHERE status = 'CANCELLED')")
 		if n := s.listed(t); n != 6 {
-			t.Fatalf("%d of 7 orders are listed: the line does not stand above the gap", n)
+			t.Fatalf("%d of 7 orders are listed: the watermark does not stand above the gap", n)
 		}
 		s.mustRebuild(t, analytics.OrdersByUser, onlyCompare)
 		if n := s.listed(t); n != 7 {
@@ -102,20 +102,20 @@ func TestOrdersThatTheModelHasLostAreListedFromTheComparisonOn(t *testing.T) {
 		}
 		gap := s.moved(t)
 		if want := s.rows(t, "SELECT min(id) FROM orders WHERE status = 'CANCELLED'"); gap != want {
-			t.Errorf("the line moves to %q, want the gap at %q", gap, want)
+			t.Errorf("the watermark moves to %q, want the gap at %q", gap, want)
 		}
 		if n := s.listed(t); n != 7 {
-			t.Errorf("when the line has moved %d of 7 orders are listed", n)
+			t.Errorf("when the watermark has moved %d of 7 orders are listed", n)
 		}
 		s.mustRebuild(t, analytics.OrdersByUser)
-		if line := s.moved(t); line != whole {
-			t.Errorf("over a whole model it moves to %q, want %q", line, whole)
+		if at := s.moved(t); at != whole {
+			t.Errorf("over a whole model it moves to %q, want %q", at, whole)
 		}
 	})
 }
 
-// What is behind is not a gap: the line stays where it is.
-func TestAModelThatIsBehindLeavesTheLineWhereItIs(t *testing.T) {
+// What is behind is not a gap: the watermark stays where it is.
+func TestAModelThatIsBehindLeavesTheWatermarkWhereItIs(t *testing.T) {
 	t.Parallel()
 	adaptertest.EachDatabase(t, "orders", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
 		s := newShop(t, open(t))

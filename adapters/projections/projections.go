@@ -155,8 +155,8 @@ func (r *rebuild) there(ctx context.Context, t table) (bool, error) {
 	return there, err
 }
 
-// beginAnew makes a live table that is gone. It is empty, so nothing may be read from it below the line: the
-// line goes back in the same transaction.
+// beginAnew makes a live table that is gone. It is empty, so nothing may be read from it below the
+// watermark, which goes back in the same transaction.
 func (r *rebuild) beginAnew(ctx context.Context, t table) error {
 	return r.DB.InTx(ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, tx.Rebind("UPDATE read_models SET line = '' WHERE name = ?"), r.name); err != nil {

@@ -34,13 +34,13 @@ func (quiet) Put(context.Context, orderapp.Reply)                       {}
 // shop is ordering on a real database, with the subscriber that fills the read models beside it. What the
 // other services say, and when a message arrives, is the test's.
 type shop struct {
-	db     *sqldb.DB
-	orders *sqlstore.Orders
-	line   *sqlstore.Analytics // of which the clock is ahead: no order is too young for the line
-	place  *orderapp.PlaceOrder
-	engine *engine.Engine
-	record *analytics.RecordEnd
-	n      atomic.Int64
+	db         *sqldb.DB
+	orders     *sqlstore.Orders
+	readModels *sqlstore.Analytics // of which the clock is ahead: no order is too young for the watermark
+	place      *orderapp.PlaceOrder
+	engine     *engine.Engine
+	record     *analytics.RecordEnd
+	n          atomic.Int64
 }
 
 func newShop(t *testing.T, db *sqldb.DB) *shop {
@@ -64,7 +64,7 @@ func newShop(t *testing.T, db *sqldb.DB) *shop {
 	s.engine = engine.New(sqlstore.NewSagas(core()), engine.Timeouts{Payment: time.Hour, Inventory: time.Hour}, quiet{}, "test", time.Now)
 	s.record = analytics.NewRecordEnd(sqlstore.NewAnalytics(core()))
 	now = func() time.Time { return time.Now().Add(time.Hour) }
-	s.line = sqlstore.NewAnalytics(core())
+	s.readModels = sqlstore.NewAnalytics(core())
 	return s
 }
 

@@ -71,8 +71,8 @@ func (t *analyticsTx) recorded(o app.Ended) {
 	endings.put(t.unit, o.OrderID, app.Known{PlacedAt: o.PlacedAt, Listed: true, Counted: true})
 }
 
-// readEndings locks the read models, shared with others who fill them and with who moves the line, before it
-// looks: whoever exchanges one holds that lock alone, and is waited for, so that nothing is written into a table
+// readEndings locks the read models, shared with others who fill them and with who moves the watermark,
+// before it looks: whoever exchanges one holds that lock alone, and is waited for, so that nothing is written into a table
 // on its way out. SQLite has one writer, which is lock enough.
 func readEndings(b *batch, orderIDs []string) reading[string, app.Known] {
 	var r reading[string, app.Known]

@@ -140,7 +140,7 @@ func (r *readModels) listed(t *testing.T, f orderapp.Filter) []string {
 	}
 }
 
-func (r *readModels) line(t *testing.T) string {
+func (r *readModels) watermark(t *testing.T) string {
 	t.Helper()
 	var at string
 	if err := r.db.GetContext(t.Context(), &at, "SELECT line FROM read_models WHERE name = 'orders_by_user'"); err != nil {
@@ -151,7 +151,7 @@ func (r *readModels) line(t *testing.T) string {
 
 func (r *readModels) advance(t *testing.T) {
 	t.Helper()
-	if err := r.store.AdvanceLine(t.Context()); err != nil {
+	if err := r.store.AdvanceWatermark(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -218,11 +218,11 @@ func TestAListOfOneUserIsTheSameHoweverFarBehindTheModelIs(t *testing.T) {
 	})
 }
 
-func TestTheLineStandsAtTheFirstOrderThatTheModelDoesNotHave(t *testing.T) {
+func TestTheWatermarkStandsAtTheFirstOrderThatTheModelDoesNotHave(t *testing.T) {
 	t.Parallel()
 	onReadModels(t, func(t *testing.T, r *readModels) {
 		r.advance(t)
-		if at := r.line(t); at != "" {
+		if at := r.watermark(t); at != "" {
 			t.Errorf("without orders it stands at %q", at)
 		}
 		long := r.now.Add(-time.Hour)
@@ -236,25 +236,25 @@ func TestTheLineStandsAtTheFirstOrderThatTheModelDoesNotHave(t *testing.T) {
 			}
 		}
 		r.advance(t)
-		if at := r.line(t); at != open {
+		if at := r.watermark(t); at != open {
 			t.Errorf("it stands at %q, and %q is under way", at, open)
 		}
 		if err := r.hears(t.Context(), open, open, "usr_1", order.Confirmed); err != nil {
 			t.Fatal(err)
 		}
 		r.advance(t)
-		if at := r.line(t); at <= behind || at > fresh {
+		if at := r.watermark(t); at <= behind || at > fresh {
 			t.Errorf("it stands at %q, want it above %q, and not above the young %q", at, behind, fresh)
 		}
 		r.now = r.now.Add(2 * young)
 		r.advance(t)
-		if at := r.line(t); at <= fresh {
+		if at := r.watermark(t); at <= fresh {
 			t.Errorf("later it stands at %q, want it above %q", at, fresh)
 		}
 	})
 }
 
-func TestALineThatARebuildHasTakenBackIsNotMovedByWhoLookedBefore(t *testing.T) {
+func TestAWatermarkThatARebuildHasTakenBackIsNotMovedByWhoLookedBefore(t *testing.T) {
 	t.Parallel()
 	onReadModels(t, func(t *testing.T, r *readModels) {
 		id := r.order(t, "usr_1", order.Confirmed, r.now.Add(-time.Hour))
@@ -270,7 +270,7 @@ func TestALineThatARebuildHasTakenBackIsNotMovedByWhoLookedBefore(t *testing.T) 
 		if _, err := r.store.advance(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if at := r.line(t); at != "" {
+		if at := r.watermark(t); at != "" {
 			t.Errorf("it stands at %q", at)
 		}
 	})

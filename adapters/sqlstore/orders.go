@@ -28,7 +28,7 @@ var (
 // Orders is the order service's state.
 type Orders struct {
 	core *Core
-	open horizon
+	open openCount
 }
 
 // NewOrders makes the store.

@@ -26,17 +26,17 @@ func (s *Orders) choose(ctx context.Context, f app.Filter) ([]orderRecord, error
 	return s.chosen(ctx, ofAll, f, narrow(f, "o.user_id", "o.id", "o.status", "o.created_at"))
 }
 
-// lineNow is the line: orders below it have ended and are in the model.
-const lineNow = "coalesce((SELECT line FROM read_models WHERE name = '" + analytics.OrdersByUser + "'), '')"
+// watermark is the model's: every order below it has ended and is in the model.
+const watermark = "coalesce((SELECT line FROM read_models WHERE name = '" + analytics.OrdersByUser + "'), '')"
 
-// ofUser takes the orders below the line from the model and those from the line on from where they are
-// written, in one statement, which sees one moment. So an order is found from its 202 on, however far behind
-// the model is; an order below the line does not change any more, so the model's word on it is the last.
+// ofUser takes the orders below the watermark from the model and those from it on from where they are written,
+// in one statement, which sees one moment. So an order is found from its 202 on, however far behind
+// the model is; an order below the watermark does not change any more, so the model's word on it is the last.
 var (
 	ofUser = columnsOf("c") + " FROM (SELECT * FROM (" + columnsOf("o") +
-		" FROM orders_by_user p JOIN orders o ON o.id = p.order_id WHERE p.order_id < " + lineNow + "{1} ORDER BY p.order_id DESC LIMIT ?) below" +
+		" FROM orders_by_user p JOIN orders o ON o.id = p.order_id WHERE p.order_id < " + watermark + "{1} ORDER BY p.order_id DESC LIMIT ?) below" +
 		" UNION ALL SELECT * FROM (" + columnsOf("o") +
-		" FROM orders o WHERE o.id >= " + lineNow + "{2} ORDER BY o.id DESC LIMIT ?) above) c ORDER BY c.id DESC LIMIT ?"
+		" FROM orders o WHERE o.id >= " + watermark + "{2} ORDER BY o.id DESC LIMIT ?) above) c ORDER BY c.id DESC LIMIT ?"
 	ofAll = columnsOf("o") + " FROM orders o WHERE TRUE{1} ORDER BY o.id DESC LIMIT ?"
 )
 

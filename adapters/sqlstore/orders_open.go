@@ -10,13 +10,13 @@ import (
 	"millrace/adapters/sqldb"
 )
 
-// horizon is where the count of open orders begins: below it all had ended. PostgreSQL leaves the index
+// openCount has a watermark from which open orders are counted: below it all had ended. PostgreSQL leaves the index
 // entry of an order that has ended behind until it vacuums; a count from the beginning walks over all
 // of them, one from the oldest open order over a few.
-type horizon struct {
-	mu    sync.Mutex
-	from  time.Time
-	whole time.Time // when it was last counted from the beginning
+type openCount struct {
+	mu        sync.Mutex
+	watermark time.Time // orders placed before it had ended
+	whole     time.Time // when they were last counted from the beginning
 }
 
 const (
@@ -31,7 +31,7 @@ const ordersUnderWay = "SELECT created_at FROM orders WHERE ended IS NULL AND cr
 func (s *Orders) UnderWay(ctx context.Context, most int) (int, error) {
 	s.open.mu.Lock()
 	defer s.open.mu.Unlock()
-	now, from := s.core.Now(), s.open.from
+	now, from := s.core.Now(), s.open.watermark
 	whole := now.Sub(s.open.whole) >= wholeEvery
 	if whole {
 		from = time.Time{}
@@ -50,7 +50,7 @@ func (s *Orders) UnderWay(ctx context.Context, most int) (int, error) {
 		if len(begun) > 0 {
 			oldest = slices.MinFunc(begun, time.Time.Compare)
 		}
-		s.open.from = oldest.Add(-margin)
+		s.open.watermark = oldest.Add(-margin)
 	}
 	return len(begun), nil
 }

@@ -26,5 +26,5 @@ func (s *stack) readModels(b *base, metrics *telemetry.Metrics) {
 	core := s.coreOf(&beside, messages.OrderService, metrics, endsLinger)
 	store := sqlstore.NewAnalytics(core)
 	s.consume(&beside, core, metrics, analyticsHandlers(analytics.NewRecordEnd(store)))
-	s.every(time.Second, "line of "+analytics.OrdersByUser, logger, store.AdvanceLine)
+	s.every(time.Second, "watermark of "+analytics.OrdersByUser, logger, store.AdvanceWatermark)
 }
