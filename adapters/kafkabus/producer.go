@@ -20,7 +20,7 @@ import (
 // connection is given up, and the next one asks for an id of its own.
 type producer struct {
 	kafka           *kafka.Publisher
-	single, several *line // of the one for a message by itself, and of the one for batches
+	single, several *connTracker // of the one for a message by itself, and of the one for batches
 
 	using  sync.RWMutex // held for reading while publishing
 	closed bool
@@ -32,7 +32,7 @@ func newProducer(cfg Config) (*producer, error) {
 		return nil, err
 	}
 	several := batched(*single)
-	p := &producer{single: newLine(single), several: newLine(several)}
+	p := &producer{single: newConnTracker(single), several: newConnTracker(several)}
 	batches, err := sarama.NewSyncProducer(cfg.Brokers, several)
 	if err != nil {
 		return nil, err
@@ -63,12 +63,12 @@ func (p *producer) close() error {
 	return p.kafka.Close()
 }
 
-// line dials for one client until it loses a connection, and not again: what the client then tries once
-// more by itself could reach another broker than the one that gave it its id.
+// connTracker dials for one client and counts its connections. Once it has lost one it does not dial again: what the
+// client then tries by itself could reach another broker than the one that gave it its id.
 //
 // Until it is armed it may lose what it likes: a client that looks for a broker tries one address after
 // another, and has no id yet.
-type line struct {
+type connTracker struct {
 	dialer net.Dialer
 	broken atomic.Bool
 
@@ -77,21 +77,21 @@ type line struct {
 	open  int // connections
 }
 
-var errLineLost = errors.New("a connection was lost, and with it this producer")
+var errConnLost = errors.New("a connection was lost, and with it this producer")
 
-func newLine(settings *sarama.Config) *line {
-	l := &line{dialer: net.Dialer{Timeout: settings.Net.DialTimeout, KeepAlive: settings.Net.KeepAlive}}
-	settings.Net.Proxy.Enable, settings.Net.Proxy.Dialer = true, l // TLS is put around what it gives
-	settings.Producer.Retry.BackoffFunc = l.patience(settings.Producer.Retry.Backoff)
-	settings.Metadata.Retry.BackoffFunc = l.patience(settings.Metadata.Retry.Backoff)
-	return l
+func newConnTracker(settings *sarama.Config) *connTracker {
+	t := &connTracker{dialer: net.Dialer{Timeout: settings.Net.DialTimeout, KeepAlive: settings.Net.KeepAlive}}
+	settings.Net.Proxy.Enable, settings.Net.Proxy.Dialer = true, t // TLS is put around what it gives
+	settings.Producer.Retry.BackoffFunc = t.patience(settings.Producer.Retry.Backoff)
+	settings.Metadata.Retry.BackoffFunc = t.patience(settings.Metadata.Retry.Backoff)
+	return t
 }
 
 // patience is how long the client waits between attempts of its own: not at all when there is nothing to
 // wait for, so that whoever sends hears of it at once, and tries with another producer.
-func (l *line) patience(usual time.Duration) func(retries, most int) time.Duration {
+func (t *connTracker) patience(usual time.Duration) func(retries, most int) time.Duration {
 	return func(int, int) time.Duration {
-		if l.broken.Load() {
+		if t.broken.Load() {
 			return 0
 		}
 		return usual
@@ -99,17 +99,17 @@ func (l *line) patience(usual time.Duration) func(retries, most int) time.Durati
 }
 
 // Dial is the dialer that sarama asks.
-func (l *line) Dial(network, address string) (net.Conn, error) {
-	if l.broken.Load() {
-		return nil, errLineLost
+func (t *connTracker) Dial(network, address string) (net.Conn, error) {
+	if t.broken.Load() {
+		return nil, errConnLost
 	}
-	c, err := l.dialer.DialContext(context.Background(), network, address)
+	c, err := t.dialer.DialContext(context.Background(), network, address)
 	if err != nil {
 		return nil, err
 	}
-	l.count(1)
+	t.count(1)
 	near, far := net.Pipe()
-	w := &watched{Conn: c, in: near, line: l}
+	w := &watched{Conn: c, in: near, of: t}
 	go func() {
 		_, _ = io.Copy(far, c) // however it ends
 		w.lost()
@@ -119,21 +119,21 @@ func (l *line) Dial(network, address string) (net.Conn, error) {
 }
 
 // arm says that the client has its id. One whose connections are gone by then is lost already.
-func (l *line) arm() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.armed = true
-	if l.open == 0 {
-		l.broken.Store(true)
+func (t *connTracker) arm() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.armed = true
+	if t.open == 0 {
+		t.broken.Store(true)
 	}
 }
 
-func (l *line) count(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open += n
-	if n < 0 && l.armed {
-		l.broken.Store(true)
+func (t *connTracker) count(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open += n
+	if n < 0 && t.armed {
+		t.broken.Store(true)
 	}
 }
 
@@ -141,13 +141,13 @@ func (l *line) count(n int) {
 // and would not notice the end of one that is idle.
 type watched struct {
 	net.Conn
-	in   net.Conn
-	line *line
-	end  sync.Once
+	in  net.Conn
+	of  *connTracker
+	end sync.Once
 }
 
 // lost is called by whoever notices first, us or the other side.
-func (w *watched) lost() { w.end.Do(func() { w.line.count(-1) }) }
+func (w *watched) lost() { w.end.Do(func() { w.of.count(-1) }) }
 
 // Read gives what has come.
 func (w *watched) Read(p []byte) (int, error) { return w.in.Read(p) }

@@ -73,19 +73,20 @@ type Admission struct {
 	known    int // under way when they were last counted
 	accepted int // all in all
 	counted  int // of those, accepted when the last count began
-	turned   int // away since the last look
+	shed     int // not let in since the last look
 
-	looked  rate // the last look, and orders a second that found no room
-	emptied rate // the last count, and orders a second that ended
+	shedRate       ewma // measured at every look
+	completionRate ewma // of the orders that ended, measured at every count
 }
 
-// rate is how often something happens, remembered for about two seconds.
-type rate struct {
-	at        time.Time // until when it is known
+// ewma is a rate as an exponentially weighted moving average: what lies more than rateMemory back has little weight.
+type ewma struct {
+	at        time.Time // of the last measurement
 	perSecond float64
 }
 
-func (r *rate) add(n int, at time.Time) {
+// add measures that n have happened since the last time.
+func (r *ewma) add(n int, at time.Time) {
 	took := at.Sub(r.at)
 	if took <= 0 {
 		return
@@ -98,7 +99,7 @@ func (r *rate) add(n int, at time.Time) {
 func NewAdmission(place Placing, backlog Backlog, limits Limits, refused func(why string), now func() time.Time) *Admission {
 	return &Admission{
 		place: place, backlog: backlog, limits: limits, refused: refused, now: now,
-		looked: rate{at: now()}, emptied: rate{at: now()},
+		shedRate: ewma{at: now()}, completionRate: ewma{at: now()},
 	}
 }
 
@@ -124,10 +125,10 @@ func (a *Admission) enter() (why string, wait time.Duration) {
 	defer a.mu.Unlock()
 	switch {
 	case a.underWay() >= a.limits.UnderWay:
-		a.turned++
+		a.shed++
 		return RefusedUnderWay, a.wait()
 	case a.inHand >= a.limits.InHand:
-		a.turned++
+		a.shed++
 		return RefusedInHand, time.Second // they are committed together, well within it
 	}
 	a.inHand++
@@ -149,10 +150,10 @@ func (a *Admission) underWay() int { return a.known + a.accepted - a.counted + a
 // wait is how long it takes until as many orders have ended as were refused in a second: those who
 // come again then find places. Where nothing ends it is the longest.
 func (a *Admission) wait() time.Duration {
-	if a.looked.perSecond == 0 {
+	if a.shedRate.perSecond == 0 {
 		return time.Second
 	}
-	seconds := math.Ceil(a.looked.perSecond / max(a.emptied.perSecond, 1e-9))
+	seconds := math.Ceil(a.shedRate.perSecond / max(a.completionRate.perSecond, 1e-9))
 	return time.Duration(min(max(seconds, 1), longestWait.Seconds())) * time.Second
 }
 
@@ -161,8 +162,8 @@ func (a *Admission) wait() time.Duration {
 func (a *Admission) Look(ctx context.Context) error {
 	a.mu.Lock()
 	begun, accepted, idle := a.now(), a.accepted, a.underWay() < (a.limits.UnderWay+1)/2
-	a.looked.add(a.turned, begun)
-	a.turned = 0
+	a.shedRate.add(a.shed, begun)
+	a.shed = 0
 	a.mu.Unlock()
 	if idle {
 		return nil
@@ -173,7 +174,7 @@ func (a *Admission) Look(ctx context.Context) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.emptied.add(a.known+accepted-a.counted-n, begun)
+	a.completionRate.add(a.known+accepted-a.counted-n, begun)
 	a.known, a.counted = n, accepted
 	return nil
 }

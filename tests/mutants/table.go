@@ -282,8 +282,8 @@ var mutants = []mutant{
 	{
 		name: "a producer dials again after it lost a connection", file: "adapters/kafkabus/producer.go",
 		edits: []edit{
-			{"	if l.broken.Load() {\n		return nil, errLineLost\n	}\n", ""},
-			{"		if l.broken.Load() {\n			return 0\n		}\n", ""}, // or it has tried often enough before the broker is back
+			{"	if t.broken.Load() {\n		return nil, errConnLost\n	}\n", ""},
+			{"		if t.broken.Load() {\n			return 0\n		}\n", ""}, // or it has tried often enough before the broker is back
 		},
 		checks: []check{{kafka, "^TestWhatWasUnderWayWhenTheBrokerWasLostGoesUnderAnIDOfItsOwn$"}},
 	},
