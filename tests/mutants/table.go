@@ -303,13 +303,13 @@ var mutants = []mutant{
 
 	// The relay.
 	{
-		name: "a partial batch is marked as a whole, as the stock outbox adapter does", file: "adapters/outbox/loop.go",
-		edits:  one("		l.took(d.row)\n", "		for _, r := range l.lanes.held {\n			l.took(r)\n		}\n"),
+		name: "a partial batch is marked as a whole, as the stock outbox adapter does", file: "adapters/outbox/dispatch.go",
+		edits:  one("		l.keepToMark(d.row)\n", "		for _, r := range l.lanes.held {\n			l.keepToMark(r)\n		}\n"),
 		checks: []check{{relay, "^TestAPartialBatchAndThenTheEndLosesNothing$" + sqlite}},
 	},
 	{
-		name: "every message is marked by itself", file: "adapters/outbox/work.go",
-		edits:  one("len(l.acked) == 0 || !l.ripe && len(l.acked) < l.window {", "len(l.acked) == 0 {"),
+		name: "every message is marked by itself", file: "adapters/outbox/marking.go",
+		edits:  one("len(l.unmarked) == 0 || !l.markDue && len(l.unmarked) < l.window {", "len(l.unmarked) == 0 {"),
 		checks: []check{{relay, "^TestWhatKafkaTakesIsMarkedTogether$" + sqlite}},
 	},
 	{
@@ -323,8 +323,8 @@ var mutants = []mutant{
 		checks: []check{{relay, "^TestAReplayWaitsForTheMarkThatIsBeingWritten$" + postgres}},
 	},
 	{
-		name: "the relay marks before the broker's answer", file: "adapters/outbox/loop.go",
-		edits:  one("	l.lanes.take()\n	l.inFlight++\n", "	l.lanes.take()\n	l.took(l.sending.row)\n	l.inFlight++\n"),
+		name: "the relay marks before the broker's answer", file: "adapters/outbox/dispatch.go",
+		edits:  one("	l.lanes.take()\n	l.inFlight++\n", "	l.lanes.take()\n	l.keepToMark(l.nextDelivery.row)\n	l.inFlight++\n"),
 		checks: []check{{relay, "^TestAnOutageOfTheBrokerLosesNothingAndMarksNothing$" + sqlite}},
 	},
 
