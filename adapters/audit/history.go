@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"millrace/adapters/journal"
 	"millrace/app/audit"
 	"millrace/domain/fault"
 	"millrace/sagas/engine"
@@ -169,9 +170,9 @@ func (w written) Order() string { return w.order }
 // entry gives what is shown of a row. With an error it is what could be read.
 func (r journalRow) entry() (audit.Entry, error) {
 	e := audit.Entry{
-		Seq: r.Seq, At: r.At.UTC(), MessageID: r.MessageID, Type: r.Type, Payload: raw(r.Payload), Topic: r.Topic,
+		Seq: r.Seq, At: r.At.UTC(), MessageID: r.MessageID, Type: r.Type, Payload: journal.Raw(r.Payload), Topic: r.Topic,
 		Partition: r.Partition, Offset: r.Offset, Definition: r.Definition, Build: r.Build, Outcome: r.Outcome,
-		Before: raw(r.Before), After: raw(r.After), Error: r.Error, Hash: r.Hash,
+		Before: journal.Raw(r.Before), After: journal.Raw(r.After), Error: r.Error, Hash: r.Hash,
 		Held: []string{}, Sent: []audit.Sent{}, Set: []string{}, Cleared: []string{},
 	}
 	var before, after saga.State
@@ -192,16 +193,4 @@ func (r journalRow) entry() (audit.Entry, error) {
 		e.Cleared = append(e.Cleared, t.Name)
 	}
 	return e, nil
-}
-
-// raw keeps a damaged text readable as a JSON string.
-func raw(text string) json.RawMessage {
-	if json.Valid([]byte(text)) {
-		return json.RawMessage(text)
-	}
-	quoted, err := json.Marshal(text)
-	if err != nil {
-		return json.RawMessage("null")
-	}
-	return quoted
 }

@@ -204,7 +204,7 @@ func (s *Stream) All() iter.Seq2[replay.History, error] {
 
 func (r row) saga() replay.Saga {
 	s := replay.Saga{
-		OrderID: r.OrderID, Definition: int(r.Definition.Int64), State: raw(cmp.Or(r.State.String, "null")),
+		OrderID: r.OrderID, Definition: int(r.Definition.Int64), State: Raw(cmp.Or(r.State.String, "null")),
 		Entries: int(r.JournalSeq.Int64), Hash: r.JournalHash.String,
 	}
 	if r.Archived.Valid {
@@ -217,9 +217,9 @@ func (r row) saga() replay.Saga {
 func (r row) entry() replay.Entry {
 	e := replay.Entry{
 		OrderID: r.OrderID, Seq: int(r.Seq.Int64), At: r.At.Time.UTC(), MessageID: r.MessageID.String, Type: r.Type.String,
-		Payload: raw(r.Payload.String), Topic: r.Topic.String, Partition: r.Partition.Int32, Offset: r.Offset.Int64,
+		Payload: Raw(r.Payload.String), Topic: r.Topic.String, Partition: r.Partition.Int32, Offset: r.Offset.Int64,
 		Definition: int(r.Decided.Int64), Build: r.Build.String, Outcome: r.Outcome.String,
-		Before: raw(r.Before.String), After: raw(r.After.String), Error: r.Error.String, Hash: r.Hash.String,
+		Before: Raw(r.Before.String), After: Raw(r.After.String), Error: r.Error.String, Hash: r.Hash.String,
 	}
 	if json.Unmarshal([]byte(r.Sent.String), &e.Sent) != nil || json.Unmarshal([]byte(r.Timers.String), &e.Timers) != nil {
 		e.Sent, e.Hash = nil, ""
@@ -227,8 +227,8 @@ func (r row) entry() replay.Entry {
 	return e
 }
 
-// raw keeps a damaged text readable as a JSON string.
-func raw(text string) json.RawMessage {
+// Raw is a stored text as JSON. One that is damaged stays readable, as a JSON string.
+func Raw(text string) json.RawMessage {
 	if json.Valid([]byte(text)) {
 		return json.RawMessage(text)
 	}

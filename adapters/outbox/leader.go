@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
 	"time"
 
@@ -41,12 +40,8 @@ func newLeader(db *sqldb.DB, f *feed, log *slog.Logger) *leader {
 	}
 }
 
-// lockKey numbers a schema's lock. Advisory locks are one space of numbers for the whole database.
-func lockKey(schema string) int64 {
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte("millrace/outbox/" + schema))
-	return int64(hash.Sum64())
-}
+// lockKey numbers a schema's lock.
+func lockKey(schema string) int64 { return sqldb.AdvisoryKey("millrace/outbox/" + schema) }
 
 // nudge says that rows were committed here. It never blocks.
 func (l *leader) nudge() {

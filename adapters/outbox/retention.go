@@ -49,7 +49,7 @@ func Replay(ctx context.Context, db *sqldb.DB, since time.Time) (int64, error) {
 	}
 	find := db.Rebind(`SELECT seq FROM outbox
 		WHERE seq > ? AND seq <= ? AND (published_at >= ? OR created_at >= ? AND published_at IS NOT NULL) ORDER BY seq LIMIT ?`)
-	unmark := db.Rebind("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL AND " + among(db))
+	unmark := db.Rebind("UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL AND " + seqAmong(db))
 	for {
 		var seqs []int64
 		if err := db.SelectContext(ctx, &seqs, find, from, last, since.UTC(), since.UTC(), batch); err != nil {
@@ -58,7 +58,7 @@ func Replay(ctx context.Context, db *sqldb.DB, since time.Time) (int64, error) {
 		if len(seqs) == 0 {
 			return total, nil
 		}
-		result, err := db.ExecContext(ctx, unmark, set(db, seqs))
+		result, err := db.ExecContext(ctx, unmark, sqldb.Set(db.Dialect, seqs))
 		if err != nil {
 			return total, fmt.Errorf("replay the outbox: %w", sqldb.Classify(err))
 		}

@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -26,7 +25,7 @@ func (t table) pending(ctx context.Context, from int64, held []int64, limit int)
 	defer cancel()
 	found, err := t.db.Read.QueryContext(ctx, t.db.Read.Rebind(
 		"SELECT seq, id, aggregate_id, topic, payload, headers, created_at, "+replays+" FROM "+waiting(t.db)+
-			" AND seq >= ? AND NOT ("+among(t.db)+") ORDER BY seq LIMIT ?"), from, set(t.db, held), limit)
+			" AND seq >= ? AND NOT ("+seqAmong(t.db)+") ORDER BY seq LIMIT ?"), from, sqldb.Set(t.db.Dialect, held), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +48,7 @@ func (t table) mark(ctx context.Context, seqs []int64, replayed int64) (int, err
 	ctx, cancel := context.WithTimeout(ctx, statementTime)
 	defer cancel()
 	result, err := t.db.ExecContext(ctx, t.db.Rebind(
-		"UPDATE outbox SET published_at = "+t.db.Dialect.Now()+" WHERE "+among(t.db)+" AND "+counted(t.db)+" = ?"), set(t.db, seqs), replayed)
+		"UPDATE outbox SET published_at = "+t.db.Dialect.Now()+" WHERE "+seqAmong(t.db)+" AND "+counted(t.db)+" = ?"), sqldb.Set(t.db.Dialect, seqs), replayed)
 	if err != nil {
 		return 0, err
 	}
@@ -111,20 +110,5 @@ func waiting(db *sqldb.DB) string {
 	return "outbox WHERE published_at IS NULL"
 }
 
-// among is the condition that seq is in a set, which is one parameter of any size.
-func among(db *sqldb.DB) string {
-	if db.Dialect == sqldb.SQLite {
-		return "seq IN (SELECT value FROM json_each(?))"
-	}
-	return "seq = ANY(?::bigint[])"
-}
-
-// set is the parameter for among. It is never NULL, which nothing is unequal to.
-func set(db *sqldb.DB, seqs []int64) any {
-	seqs = append([]int64{}, seqs...)
-	if db.Dialect == sqldb.Postgres {
-		return seqs
-	}
-	text, _ := json.Marshal(seqs) // numbers can always be written
-	return string(text)
-}
+// seqAmong is the condition that a row is one of a set.
+func seqAmong(db *sqldb.DB) string { return db.Dialect.Among("seq", "bigint") }

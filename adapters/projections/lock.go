@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"os"
 	"strconv"
@@ -30,9 +29,7 @@ func takeLock(ctx context.Context, db *sqldb.DB, model string) (*lock, error) {
 	if db.Dialect == sqldb.SQLite {
 		return lockFile(db.Name+"."+model+".rebuild", model)
 	}
-	hash := fnv.New64a()
-	_, _ = io.WriteString(hash, "millrace rebuild "+db.Name+" "+model) // a hash takes everything
-	l := &lock{key: int64(hash.Sum64())}                               //nolint:gosec // any 64 bits will do
+	l := &lock{key: sqldb.AdvisoryKey("millrace rebuild " + db.Name + " " + model)}
 	var err error
 	if l.conn, err = db.Connx(ctx); err != nil {
 		return nil, sqldb.Classify(err)

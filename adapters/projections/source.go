@@ -75,11 +75,7 @@ const placedColumns = "SELECT o.id, o.status, o.created_at FROM orders o WHERE "
 
 // ids is a set of ids as one parameter, and the condition that one of them is meant.
 func (s *source) ids(all []string) (condition string, parameter any) {
-	if s.db.Dialect == sqldb.Postgres {
-		return "o.id = ANY(?::text[])", all
-	}
-	list, _ := json.Marshal(all) // strings can always be written
-	return "o.id IN (SELECT value FROM json_each(?))", string(list)
+	return s.db.Dialect.Among("o.id", "text"), sqldb.Set(s.db.Dialect, all)
 }
 
 // named gives the orders with those ids.

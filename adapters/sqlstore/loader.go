@@ -177,9 +177,10 @@ func (b *batch) load(before ...sqldb.Statement) ([]sqldb.Result, error) {
 	return results[:len(before)], nil
 }
 
-func (b *batch) among(column string) string { return among(b.core.DB.Dialect, column) }
+// among is the condition that a text column is in a set, and set the parameter for it.
+func (b *batch) among(column string) string { return b.core.DB.Dialect.Among(column, "text") }
 
-func (b *batch) set(keys []string) any { return set(b.core.DB.Dialect, keys) }
+func (b *batch) set(keys []string) any { return sqldb.Set(b.core.DB.Dialect, keys) }
 
 // rows runs a SELECT of the transaction.
 func (b *batch) rows(dest any, query string, args ...any) error {

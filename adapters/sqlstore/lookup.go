@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"sync"
@@ -95,27 +94,9 @@ func (l *lookup[K, R]) answer(asked []*question[K, R]) {
 // lookUp runs the query of a lookup: its columns and table, and then the rows whose column is one of keys.
 func lookUp[R any](ctx context.Context, db *sqldb.DB, columns, column string, keys []string) ([]R, error) {
 	var rows []R
-	query := db.Read.Rebind(columns + " WHERE " + among(db.Dialect, column))
-	if err := db.Read.SelectContext(ctx, &rows, query, set(db.Dialect, keys)); err != nil {
+	query := db.Read.Rebind(columns + " WHERE " + db.Dialect.Among(column, "text"))
+	if err := db.Read.SelectContext(ctx, &rows, query, sqldb.Set(db.Dialect, keys)); err != nil {
 		return nil, fmt.Errorf("read by %s: %w", column, sqldb.Classify(err))
 	}
 	return rows, nil
-}
-
-// among is the condition that a text column is in a set, which is one parameter of any size: so
-// the statement's text is always the same.
-func among(d sqldb.Dialect, column string) string {
-	if d == sqldb.SQLite {
-		return column + " IN (SELECT value FROM json_each(?))"
-	}
-	return column + " = ANY(?::text[])"
-}
-
-// set is the parameter for among.
-func set(d sqldb.Dialect, keys []string) any {
-	if d == sqldb.Postgres {
-		return keys
-	}
-	text, _ := json.Marshal(keys) // strings can always be written
-	return string(text)
 }

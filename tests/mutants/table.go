@@ -314,7 +314,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "what was under way is marked though the outbox was replayed", file: "adapters/outbox/table.go",
-		edits:  one("+\" AND \"+counted(t.db)+\" = ?\"), set(t.db, seqs), replayed)", "), set(t.db, seqs))"),
+		edits:  one("+\" AND \"+counted(t.db)+\" = ?\"), sqldb.Set(t.db.Dialect, seqs), replayed)", "), sqldb.Set(t.db.Dialect, seqs))"),
 		checks: []check{{relay, "^TestAReplaySendsAgainWhatWasUnderWayMeanwhile$" + sqlite}},
 	},
 	{

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"os"
 	"path/filepath"
 	"time"
@@ -245,12 +244,8 @@ func (r *Retention) lock(ctx context.Context) (unlock func(), ours bool, err err
 	}, true, nil
 }
 
-// LockKey numbers a schema's lock, which whoever archives holds. Advisory locks are one space of numbers for the whole database.
-func LockKey(schema string) int64 {
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte("millrace/journal/" + schema))
-	return int64(hash.Sum64())
-}
+// LockKey numbers a schema's lock, which whoever archives holds.
+func LockKey(schema string) int64 { return sqldb.AdvisoryKey("millrace/journal/" + schema) }
 
 // rest leaves the database to others for as long as it was used.
 func rest(ctx context.Context, d time.Duration) error {
