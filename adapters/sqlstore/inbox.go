@@ -46,11 +46,7 @@ var errDuplicate = errors.New("the message was handled before")
 
 // claim asks the inbox about all members and gives those that are to be run: not those whose
 // messages were handled before, and not those that have to wait. It is one statement, unless one of
-// them was handled before or has to wait. A message that somebody else is handling is waited for;
-// rows are written in order, so that two transactions never wait for each other in a circle.
-//
-// What the members prefetch is read in the same round trip, behind the locks of those orders that are held: a
-// redrive has that lock first, too, and what it has made of an order is seen by who waited for it.
+// them was handled before or has to wait.
 //
 // An order is held from the commit of its first dead letter to that of the last message behind it.
 // Whether a message waits is decided under the lock of the order's row in held_orders, which the
@@ -60,30 +56,9 @@ func (b *batch) claim(members []*member) ([]*member, error) {
 	if len(members) == 1 && members[0].special() {
 		return b.claimSpecial(members[0])
 	}
-	inOrder := slices.SortedFunc(slices.Values(members), func(x, y *member) int {
-		return cmp.Or(cmp.Compare(x.cause.Consumer, y.cause.Consumer), cmp.Compare(x.cause.MessageID, y.cause.MessageID))
-	})
-	var rows [][]any
-	for _, m := range inOrder {
-		if m.inbox() {
-			for _, p := range m.prefetch {
-				p.request(b, m.cause.CorrelationID)
-			}
-			rows = append(rows, []any{m.cause.Consumer, m.cause.MessageID, m.cause.CorrelationID, b.now})
-		}
-	}
-	if len(rows) == 0 {
-		return members, nil
-	}
-	results, err := b.load(append(inboxClaim.statements(b.core.DB.Dialect, rows), b.heldLock(inOrder)...)...)
+	won, err := b.claimNew(members)
 	if err != nil {
 		return nil, err
-	}
-	won := make(map[[2]string]bool, len(rows))
-	for _, r := range results {
-		for _, row := range r.Returned {
-			won[[2]string{row[0], row[1]}] = true
-		}
 	}
 	fresh := make([]*member, 0, len(members))
 	for _, m := range members {
@@ -99,6 +74,41 @@ func (b *batch) claim(members []*member) ([]*member, error) {
 		fresh = append(fresh, m)
 	}
 	return fresh, nil
+}
+
+// claimNew claims the messages that have no inbox row and whose orders are not held, and gives their consumers and
+// ids. A message that somebody else is handling is waited for; rows are written in order, so that two transactions
+// never wait for each other in a circle.
+//
+// What the members prefetch is read in the same round trip, behind the locks of those orders that are held: a
+// redrive has that lock first, too, and what it has made of an order is seen by who waited for it.
+func (b *batch) claimNew(members []*member) (won map[[2]string]bool, err error) {
+	inOrder := slices.SortedFunc(slices.Values(members), func(x, y *member) int {
+		return cmp.Or(cmp.Compare(x.cause.Consumer, y.cause.Consumer), cmp.Compare(x.cause.MessageID, y.cause.MessageID))
+	})
+	var rows [][]any
+	for _, m := range inOrder {
+		if m.inbox() {
+			for _, p := range m.prefetch {
+				p.request(b, m.cause.CorrelationID)
+			}
+			rows = append(rows, []any{m.cause.Consumer, m.cause.MessageID, m.cause.CorrelationID, b.now})
+		}
+	}
+	if len(rows) == 0 {
+		return won, nil // nobody has a message
+	}
+	results, err := b.load(append(inboxClaim.statements(b.core.DB.Dialect, rows), b.heldLock(inOrder)...)...)
+	if err != nil {
+		return nil, err
+	}
+	won = make(map[[2]string]bool, len(rows))
+	for _, r := range results {
+		for _, row := range r.Returned {
+			won[[2]string{row[0], row[1]}] = true
+		}
+	}
+	return won, nil
 }
 
 // heldLock locks the orders of the members that are held at their consumers, mostly none. SQLite has one writer,

@@ -87,18 +87,8 @@ func (u *unit) Publish(m messages.Message) error {
 	if err != nil {
 		return err
 	}
-	ctx, span := u.core.Tracer.Start(u.ctx, "create "+spec.Topic, trace.WithSpanKind(trace.SpanKindProducer))
+	ctx, span := u.creating(spec.Topic, id, m.Order())
 	defer span.End()
-	if span.IsRecording() {
-		span.SetAttributes(
-			attribute.String("messaging.system", "kafka"),
-			attribute.String("messaging.operation.name", "create"),
-			attribute.String("messaging.operation.type", "create"),
-			attribute.String("messaging.destination.name", spec.Topic),
-			attribute.String("messaging.message.id", id),
-			attribute.String("messaging.message.conversation_id", m.Order()),
-		)
-	}
 	traceID := span.SpanContext().TraceID().String()
 	envelope, err := messages.Seal(id, traceID, u.now, m)
 	if err != nil {
@@ -119,6 +109,23 @@ func (u *unit) Publish(m messages.Message) error {
 	return nil
 }
 
+// creating begins a message's span, to which its headers lead whoever receives it.
+func (u *unit) creating(topic, id, orderID string) (context.Context, trace.Span) {
+	ctx, span := u.core.Tracer.Start(u.ctx, "create "+topic, trace.WithSpanKind(trace.SpanKindProducer))
+	if span.IsRecording() {
+		span.SetAttributes(
+			attribute.String("messaging.system", "kafka"),
+			attribute.String("messaging.operation.name", "create"),
+			attribute.String("messaging.operation.type", "create"),
+			attribute.String("messaging.destination.name", topic),
+			attribute.String("messaging.message.id", id),
+			attribute.String("messaging.message.conversation_id", orderID),
+		)
+	}
+	return ctx, span
+}
+
+// nextID gives a message its id: the same for every delivery of what caused it, and a new one when a request did.
 func (u *unit) nextID(name string) (string, error) {
 	seed := u.cause.Seed
 	if seed == "" {
