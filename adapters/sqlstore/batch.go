@@ -20,11 +20,11 @@ import (
 // batch is one transaction with the members that it commits. It goes through these steps, of which claim, flush
 // and commit are a round trip each:
 //
-//	claim     ask the inbox which members are to be run, and read what they are likely to need (inbox.go)
-//	decide    run them, and read what they ask for beyond that, one round trip for all (loader.go)
-//	flush     write what all of them have staged, and their messages to the outbox (table.go)
+//	claim        ask the inbox which members are to be run, and read what they are likely to need (inbox.go)
+//	decide       run them, and read what they ask for beyond that, one round trip for all (loader.go)
+//	flush        write what all of them have staged, and their messages to the outbox (table.go)
 //	commit
-//	conclude  what waits for the commit: hand over intents, wake the relay, tell observers
+//	afterCommit  hand over intents, wake the relay, tell observers
 //
 // Nothing is written between claim and flush, but by a unit that has the transaction to itself.
 type batch struct {
@@ -90,7 +90,7 @@ func (c *Core) commit(ctx context.Context, members []*member) error {
 	if err == nil {
 		failpoint.Hit(failpoint.AfterCommit, c.Service)
 	}
-	b.conclude(members)
+	b.afterCommit(members)
 	return nil
 }
 
@@ -235,8 +235,8 @@ func (b *batch) takeBackClaims() error {
 	return nil
 }
 
-// conclude does what waits for the commit.
-func (b *batch) conclude(members []*member) {
+// afterCommit does what waits for the commit.
+func (b *batch) afterCommit(members []*member) {
 	b.tell(members)
 	if len(b.succeeded) == 0 {
 		return

@@ -5,7 +5,8 @@
 // that are asked for at the same time are committed together (group.go): one transaction claims
 // all their inbox rows, reads what any of them asks for by sets (loader.go), runs them one after the
 // other, each seeing what those before it have staged, and writes all of it with a statement a
-// table (batch.go, table.go). Whoever wrote a handler need not know.
+// table (batch.go, table.go). Whoever wrote a handler need not know. To know, read group.go, batch.go and loader.go,
+// in that order.
 package sqlstore
 
 import (

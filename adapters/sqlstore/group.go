@@ -29,19 +29,19 @@ const (
 	longIdleGap = 3 * idleGap
 )
 
-// group is the group commit of one service: units of work that are asked for at the same time share a
-// transaction. One transaction is under way at a time, and whoever comes meanwhile waits for the next. What
-// closes the next one, so that it takes all who wait, is as with PostgreSQL's commit_siblings and commit_delay:
+// group is the group commit of one service: units of work that are asked for at the same time share a transaction.
+// One transaction is under way at a time. Whoever comes meanwhile waits, and the next one takes all who wait. When it
+// does depends on how busy the service is, after the idea of PostgreSQL's commit_siblings and commit_delay:
 //
-//	before it                             it is closed
-//	no transaction is under way           at once: a service that is not busy never waits
-//	one of less than minSiblings units    when that has ended, with no delay
-//	one of minSiblings units or more      after commitDelay, or as soon as nobody comes any more (idleGap)
-//	largestGroup units wait               at once
+//	transaction before it               it takes who waits
+//	none                                at once: a service that is not busy never waits
+//	of fewer than minSiblings units     as soon as that one has ended
+//	of minSiblings units or more        commitDelay later, or when nobody has come for idleGap
+//	of any size, largestGroup wait      as soon as that one has ended
 //
 // The delay is worth its while where processor time is what is short: fewer and larger transactions bring
 // everybody's turn sooner, and an order costs fewer commits. Work that nobody waits for can have a fixed delay
-// instead (Config.Linger). What a transaction does with its units is in batch.go, how it reads in loader.go.
+// instead (Config.Linger). What a transaction does with its units is in batch.go, and how it reads in loader.go.
 type group struct {
 	mu      sync.Mutex
 	waiting []*member
@@ -143,12 +143,13 @@ func (g *group) take() []*member {
 // commitTogether commits members in one transaction and writes down what became of each. None fails its
 // neighbours:
 //
-//	the transaction                       each of its members
-//	is committed                          has its own end; one that met another transaction is run again alone
-//	met another transaction               goes once more together with all: mostly the other has ended by then
-//	fails, since the database is away     is told so
-//	fails in any other way                is run again alone: the reason may lie in one of them
-//	fails in any other way, with one      is told so
+//	the transaction                     each of its members
+//	is committed                        has its own end; one that met another transaction is run again alone
+//	meets another transaction           goes once more with all of them: mostly the other has ended by then
+//	fails since the database is away    is told so
+//	fails in any other way              is run again alone, since the reason may lie in one of them
+//
+// Who was alone from the beginning goes by the last two lines, and is run again only when it met another transaction.
 func (c *Core) commitTogether(members []*member) {
 	defer func() {
 		if p := recover(); p != nil { // a mistake before, in or after the transaction, which may be committed
