@@ -56,9 +56,18 @@ func (b *batch) claim(members []*member) ([]*member, error) {
 	if len(members) == 1 && members[0].special() {
 		return b.claimSpecial(members[0])
 	}
-	won, err := b.claimNew(members)
+	results, err := b.claimNew(members)
 	if err != nil {
 		return nil, err
+	}
+	if results == nil {
+		return members, nil // nobody has a message
+	}
+	won := make(map[[2]string]bool, len(members))
+	for _, r := range results {
+		for _, row := range r.Returned {
+			won[[2]string{row[0], row[1]}] = true
+		}
 	}
 	fresh := make([]*member, 0, len(members))
 	for _, m := range members {
@@ -76,13 +85,13 @@ func (b *batch) claim(members []*member) ([]*member, error) {
 	return fresh, nil
 }
 
-// claimNew claims the messages that have no inbox row and whose orders are not held, and gives their consumers and
-// ids. A message that somebody else is handling is waited for; rows are written in order, so that two transactions
+// claimNew claims the messages that have no inbox row and whose orders are not held, and returns their consumers
+// and ids; nothing where nobody has a message. A message that somebody else is handling is waited for; rows are written in order, so that two transactions
 // never wait for each other in a circle.
 //
 // What the members prefetch is read in the same round trip, behind the locks of those orders that are held: a
 // redrive has that lock first, too, and what it has made of an order is seen by who waited for it.
-func (b *batch) claimNew(members []*member) (won map[[2]string]bool, err error) {
+func (b *batch) claimNew(members []*member) ([]sqldb.Result, error) {
 	inOrder := slices.SortedFunc(slices.Values(members), func(x, y *member) int {
 		return cmp.Or(cmp.Compare(x.cause.Consumer, y.cause.Consumer), cmp.Compare(x.cause.MessageID, y.cause.MessageID))
 	})
@@ -96,19 +105,9 @@ func (b *batch) claimNew(members []*member) (won map[[2]string]bool, err error) 
 		}
 	}
 	if len(rows) == 0 {
-		return won, nil // nobody has a message
+		return nil, nil
 	}
-	results, err := b.load(append(inboxClaim.statements(b.core.DB.Dialect, rows), b.heldLock(inOrder)...)...)
-	if err != nil {
-		return nil, err
-	}
-	won = make(map[[2]string]bool, len(rows))
-	for _, r := range results {
-		for _, row := range r.Returned {
-			won[[2]string{row[0], row[1]}] = true
-		}
-	}
-	return won, nil
+	return b.load(append(inboxClaim.statements(b.core.DB.Dialect, rows), b.heldLock(inOrder)...)...)
 }
 
 // heldLock locks the orders of the members that are held at their consumers, mostly none. SQLite has one writer,
