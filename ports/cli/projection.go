@@ -4,16 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
-	"slices"
-	"strings"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"millrace/app/analytics"
-	"millrace/sagas/replay"
 )
 
 // Projections reads the read models and makes them anew.
@@ -25,14 +20,6 @@ type Projections interface {
 	// Rebuild makes a read model anew and puts it in the place of the one that serves, unless it is only to be
 	// compared. It fails with analytics.ErrHistory and analytics.ErrRebuilding.
 	Rebuild(ctx context.Context, model string, o RebuildOptions) (analytics.Rebuilt, error)
-}
-
-// RebuildOptions say how a read model is made anew.
-type RebuildOptions struct {
-	OnlyCompare bool
-	Patience    time.Duration // for a live model that is a little behind
-	Watch       func(analytics.Progress) error
-	Archived    iter.Seq2[replay.History, error] // histories whose journals may be gone; nil for none
 }
 
 func (p *program) projection() *cobra.Command {
@@ -132,152 +119,4 @@ failed and cancelled, and what the confirmed ones came to in minor units. It onl
 		})
 	}
 	return c
-}
-
-func (p *program) projectionRebuild() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "rebuild " + strings.Join(analytics.Models, "|"),
-		Short: "Make a read model anew from the journal, while the old one serves",
-		Long: `Fill a shadow of the read model from the journal of the sagas, catch up with what ends meanwhile, compare the
-checksums of the two, and exchange them in one transaction. However it ends, a whole model serves; start it again
-and it begins anew. Once journals were archived, all their files have to be named with --archive. No message is
-handled or sent again. It works beside running services, and in PostgreSQL it needs the rights of "millrace migrate".
-
-Exit codes: 0 done, whether the old model was right or not; with --check 2 when it was not; 3 when the
-journal is damaged or incomplete, and the old model stays; 5 when the model is being rebuilt already.`,
-		Example:   "  millrace projection rebuild orders_by_user\n  millrace projection rebuild daily_sales --check --json",
-		ValidArgs: analytics.Models,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) != 1 || !slices.Contains(analytics.Models, args[0]) {
-				return fmt.Errorf("projection rebuild takes one of %s: `%s --help` shows an example", strings.Join(analytics.Models, ", "), c.CommandPath())
-			}
-			return nil
-		},
-	}
-	where := p.whereFlag(c)
-	check := c.Flags().Bool("check", false, "compare only; what serves stays, and lists leave aside what it lacks")
-	archives := c.Flags().StringArray("archive", nil, "bundle with journals that are not in the database any more; may be repeated")
-	patience := c.Flags().Duration("patience", 10*time.Second, "how long a difference is looked at again before it counts: the live model is a little behind")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if *patience <= 0 {
-			return errors.New("projection rebuild: --patience must be above 0")
-		}
-		archived, err := bundles(*archives)
-		if err != nil {
-			return fmt.Errorf("projection rebuild: --archive: %w", err)
-		}
-		return p.withProjections(c, where(), false, func(models Projections) error {
-			bar := p.rebuildBar()
-			report, err := models.Rebuild(c.Context(), args[0], RebuildOptions{OnlyCompare: *check, Patience: *patience, Archived: archived, Watch: func(at analytics.Progress) error {
-				if at.Step == analytics.Fill && at.Total > 0 {
-					bar.Describe("sagas read")
-					bar.ChangeMax(at.Total)
-					_ = bar.Set(at.Done) // what a person sees of it is no result
-				} else {
-					bar.Describe(stepWords[at.Step])
-				}
-				return c.Context().Err()
-			}})
-			_ = bar.Finish()
-			if err != nil {
-				return codedRebuild(err)
-			}
-			if err := p.printRebuilt(report); err != nil {
-				return err
-			}
-			if *check && !report.Identical {
-				return WithCode(Found, errSilent)
-			}
-			return nil
-		})
-	}
-	return c
-}
-
-// bundles gives the histories of files, one after the other; nil for none. Each was read once to its end before.
-func bundles(paths []string) (iter.Seq2[replay.History, error], error) {
-	if len(paths) == 0 {
-		return nil, nil //nolint:nilnil // there are none
-	}
-	for _, path := range paths {
-		h, err := openBundle(path)
-		if err != nil {
-			return nil, err
-		}
-		if err := h.Close(); err != nil {
-			return nil, err
-		}
-	}
-	return func(yield func(replay.History, error) bool) {
-		for _, path := range paths {
-			if !handOver(path, yield) {
-				return
-			}
-		}
-	}, nil
-}
-
-// handOver hands the histories of one file over and says whether more are wanted.
-func handOver(path string, yield func(replay.History, error) bool) bool {
-	h, err := openBundle(path)
-	if err != nil {
-		yield(replay.History{}, err)
-		return false
-	}
-	defer func() { _ = h.Close() }()
-	for history, err := range h.All {
-		if !yield(history, err) || err != nil {
-			return false
-		}
-	}
-	return true
-}
-
-// codedRebuild gives what ends a rebuild its exit code.
-func codedRebuild(err error) error {
-	switch {
-	case errors.Is(err, analytics.ErrHistory):
-		return WithCode(Damaged, err)
-	case errors.Is(err, analytics.ErrRebuilding):
-		return WithCode(Refused, err)
-	default:
-		return err
-	}
-}
-
-// stepWords are the steps for people.
-var stepWords = map[analytics.Step]string{
-	analytics.Prepare: "preparing", analytics.CatchUp: "catching up", analytics.Compare: "comparing", analytics.Exchange: "exchanging",
-	analytics.Exchanging: "exchanging", analytics.Exchanged: "tidying up", analytics.Tidied: "done",
-}
-
-func (p *program) rebuildBar() *progressbar.ProgressBar {
-	return progressbar.NewOptions(1, progressbar.OptionSetWriter(p.Stderr), progressbar.OptionSetDescription("preparing"),
-		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true),
-		progressbar.OptionClearOnFinish(), progressbar.OptionSetVisibility(p.Terminal(p.Stderr)))
-}
-
-func (p *program) printRebuilt(r analytics.Rebuilt) error {
-	if p.json {
-		return writeJSON(p.Stdout, r)
-	}
-	for _, found := range []struct {
-		what string
-		analytics.Found
-	}{{"missing", r.Missing}, {"too many", r.Extra}, {"different", r.Different}} {
-		if found.N > 0 {
-			fmt.Fprintf(p.Stdout, "%s %s: %s\n", found.what, p.paint(p.Stdout, fmt.Sprint(found.N), yellow), strings.Join(found.First, ", "))
-		}
-	}
-	fmt.Fprintf(p.Stdout, "checksums over %d orders: live %s, rebuilt %s\n", r.Compared, r.Live, r.Rebuilt)
-	same := "the live model was right"
-	if !r.Identical {
-		same = "the live model was wrong"
-	}
-	if !r.Exchanged {
-		fmt.Fprintf(p.Stdout, "%s: %s; nothing was changed\n", r.Model, same)
-		return nil
-	}
-	fmt.Fprintf(p.Stdout, "%s: %s; generation %d serves, with %d orders, and %d under way\n", r.Model, same, r.Generation, r.Orders, r.Open)
-	return nil
 }

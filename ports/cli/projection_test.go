@@ -62,7 +62,7 @@ func (f fakeModels) Rebuild(_ context.Context, model string, o cli.RebuildOption
 		return r, errors.New("it was opened to be read")
 	case f.folder == "damaged":
 		return r, fmt.Errorf("fill: %w", analytics.ErrHistory.Because(errors.New("1 orders, such as ord_1")))
-	case f.folder == "busy":
+	case f.folder == "busy", f.folder == "half" && model == analytics.DailySales:
 		return r, analytics.ErrRebuilding.Because(errors.New("wait until that has ended"))
 	case f.folder == "away":
 		return r, errors.New("the database is not reachable")
