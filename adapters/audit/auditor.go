@@ -21,11 +21,12 @@ type Databases struct {
 }
 
 // Config is what an Auditor needs. Only Databases must be given. Without a Ledger nothing is said
-// about the provider: books_match_provider is not in the report, and the other invariants of money
-// go by our own books.
+// about the provider: the report calls books_match_provider unchecked, for the reason in NoLedger, and the
+// other invariants of money go by our own books.
 type Config struct {
 	Databases
 	Ledger          Ledger        // the payment provider's
+	NoLedger        string        // why there is none, where there is none
 	OutboxRetention time.Duration // for how long published rows are kept; 7 days
 	InboxRetention  time.Duration // for how long handled messages are remembered; 14 days
 	Patience        time.Duration // for how long a suspect is looked at again; 10 s
@@ -46,6 +47,10 @@ func New(c Config) *Auditor {
 	}
 	if c.Pause == nil {
 		c.Pause = pause
+	}
+	c.NoLedger = cmp.Or(c.NoLedger, "there is no ledger of the payment provider to compare with")
+	if c.Ledger != nil {
+		c.NoLedger = ""
 	}
 	return &Auditor{c}
 }
@@ -96,7 +101,7 @@ func (a *Auditor) ready(ctx context.Context) error {
 // look checks everything once, on one snapshot of each database.
 func (a *Auditor) look(ctx context.Context, settled bool, earlier findings) (findings, error) {
 	p := &pass{
-		found: newFindings(settled, a.Ledger != nil, earlier), settled: settled,
+		found: newFindings(settled, a.NoLedger, earlier), settled: settled,
 		outboxSince: since(a.Now(), a.OutboxRetention), inboxSince: since(a.Now(), a.InboxRetention),
 	}
 	// Ordering first: an order that has ended there has ended everywhere else.

@@ -18,6 +18,7 @@ type findings struct {
 // finding is about one invariant.
 type finding struct {
 	checked  int
+	barred   string          // why it cannot be looked at; empty where it can
 	certain  map[string]bool // offenders that one snapshot shows
 	suspects map[string]bool // offenders that may only be under way
 	words    []string        // about the first of both
@@ -26,18 +27,16 @@ type finding struct {
 	mu sync.Mutex // two checks may find something at once
 }
 
-// newFindings begins a look. In a look after the first, only earlier suspects are suspects.
-func newFindings(settled, ledger bool, earlier findings) findings {
+// newFindings begins a look. In a look after the first, only earlier suspects are suspects. noLedger is why
+// there is nothing of the provider's to compare with.
+func newFindings(settled bool, noLedger string, earlier findings) findings {
 	f := findings{invariants: map[string]*finding{}, names: []string{
 		audit.StockConserved, audit.MoneyConserved, audit.OneCapturePerOrder, audit.TerminalAbsorbs,
 		audit.TimelineIsAPath, audit.OutboxMatchesState, audit.InboxUnique, audit.EveryAcceptedOrderExists,
 		audit.MailPerTerminalOrder,
 	}}
 	if settled {
-		f.names = append(f.names, audit.NothingPending)
-		if ledger {
-			f.names = append(f.names, audit.BooksMatchProvider)
-		}
+		f.names = append(f.names, audit.NothingPending, audit.BooksMatchProvider)
 	}
 	for _, name := range f.names {
 		f.invariants[name] = &finding{certain: map[string]bool{}, suspects: map[string]bool{}}
@@ -45,6 +44,9 @@ func newFindings(settled, ledger bool, earlier findings) findings {
 		if before := earlier.invariants[name]; before != nil && name != audit.NothingPending {
 			f.invariants[name].earlier = before.suspects
 		}
+	}
+	if settled {
+		f.of(audit.BooksMatchProvider).barred = noLedger
 	}
 	return f
 }
@@ -95,6 +97,7 @@ func (f findings) report() audit.Report {
 		broken := len(one.certain) + len(one.suspects)
 		r.Invariants[i] = audit.Invariant{
 			Name: name, OK: broken == 0, Checked: one.checked, Broken: broken, Violations: append([]string{}, one.words...),
+			Unchecked: one.barred,
 		}
 		r.OK = r.OK && broken == 0
 	}

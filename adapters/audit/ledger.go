@@ -3,8 +3,10 @@ package audit
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -66,26 +68,35 @@ func LedgerOnDisk(dir string, now func() time.Time) Ledger {
 	}
 }
 
-// LedgerOverHTTP asks the provider at baseURL, and holds one movement at a time.
+// LedgerOverHTTP asks the provider at baseURL, and holds one movement at a time. When that fails, the error
+// says which address was asked.
 func LedgerOverHTTP(client *http.Client, baseURL string) Ledger {
 	return func(ctx context.Context, each func(Movement)) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(baseURL, "/")+"/v1/ledger", nil)
 		if err != nil {
 			return ErrLedger.Because(err)
 		}
-		answer, err := client.Do(request)
-		if err != nil {
-			return ErrLedger.Because(err)
-		}
-		defer answer.Body.Close()
-		if answer.StatusCode != http.StatusOK {
-			return ErrLedger.Because(fmt.Errorf("%s answered %s", request.URL, answer.Status))
-		}
-		if err := movements(json.NewDecoder(answer.Body), each); err != nil {
-			return ErrLedger.Because(fmt.Errorf("%s: %w", request.URL, err))
+		if err := ask(client, request, each); err != nil {
+			return ErrLedger.Because(fmt.Errorf("%s: %w: set PSP_URL to where the provider is", request.URL.Redacted(), err))
 		}
 		return nil
 	}
+}
+
+func ask(client *http.Client, request *http.Request, each func(Movement)) error {
+	answer, err := client.Do(request)
+	var failed *url.Error // it repeats the address
+	if errors.As(err, &failed) {
+		return failed.Err
+	}
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("it answers %s", answer.Status)
+	}
+	return movements(json.NewDecoder(answer.Body), each)
 }
 
 // movements reads {"captures":[…],"refunds":[…]}.

@@ -42,6 +42,7 @@ type Invariant struct {
 	Checked    int      `json:"checked"`    // how many things were looked at
 	Broken     int      `json:"broken"`     // how many of them break it
 	Violations []string `json:"violations"` // the first offenders, a sentence each; never null
+	Unchecked  string   `json:"-"`          // why it could not be looked at, and OK says nothing; empty where it was
 }
 
 // MaxViolations is how many offenders are named for one invariant; the others are counted.

@@ -28,7 +28,7 @@ type where struct {
 // openDatabase opens one schema of the state that is meant. A folder that is not there is an
 // error: a verb that reads must not make one.
 func (w where) openDatabase(ctx context.Context, c *config.Config, schema string, readOnly bool) (*sqldb.DB, error) {
-	if w.Data == "" && c.Postgres.Host != "" {
+	if w.onPostgres(c) {
 		postgres := postgresConfig(c)
 		postgres.ReadOnly = readOnly
 		return sqldb.OpenPostgres(postgres, schema)
@@ -54,8 +54,7 @@ func (w where) openToRead(ctx context.Context, c *config.Config, schema string) 
 // openToExamine opens one schema as the services have it, where that makes nothing: a session that may only read says
 // of PostgreSQL that nothing can be written.
 func (w where) openToExamine(ctx context.Context, c *config.Config, schema string) (*sqldb.DB, error) {
-	file := w.Data != "" || c.Postgres.Host == ""
-	return w.openDatabase(ctx, c, schema, file)
+	return w.openDatabase(ctx, c, schema, !w.onPostgres(c))
 }
 
 // openToChange opens one schema of the state that is meant for a verb that changes what is there,
@@ -70,6 +69,9 @@ func (w where) openToChange(ctx context.Context, c *config.Config, schema string
 	}
 	return w.openDatabase(ctx, c, schema, false)
 }
+
+// onPostgres says whether the state is in PostgreSQL: the environment names one, and no folder was asked for.
+func (w where) onPostgres(c *config.Config) bool { return w.Data == "" && c.Postgres.Host != "" }
 
 func (w where) folder() string {
 	if w.Data == "" {

@@ -39,23 +39,36 @@ func verify(ctx context.Context, w cli.Where, settled bool) (audit.Report, error
 		Databases: books.Databases{
 			Ordering: dbs["orders"], Payments: dbs["payments"], Inventory: dbs["inventory"], Notifications: dbs["notifications"],
 		},
-		Ledger: ledger(c, where(w)), OutboxRetention: c.OutboxRetention, InboxRetention: c.InboxRetention,
+		Ledger: ledger(c, where(w)), NoLedger: noLedger, OutboxRetention: c.OutboxRetention, InboxRetention: c.InboxRetention,
 	}).Verify(ctx, settled)
 }
 
-// ledger is the provider's: over HTTP where a URL names it, from its folder beside the embedded
-// data otherwise.
+// noLedger is why there may be no ledger of the provider.
+const noLedger = "with PSP_URL=" + config.PSPInProcess + " the provider is a function call that keeps no ledger"
+
+// ledger is the provider's: nil where it keeps none, over HTTP where it has an address, and from its folder
+// beside the embedded data otherwise.
 func ledger(c *config.Config, w where) books.Ledger {
+	client := &http.Client{Timeout: time.Minute}
 	switch {
 	case c.PSPURL == config.PSPInProcess:
 		return nil
 	case c.PSPURL != "":
-		return books.LedgerOverHTTP(&http.Client{Timeout: time.Minute}, c.PSPURL)
-	case w.Data == "" && c.Postgres.Host != "":
-		return books.LedgerOverHTTP(&http.Client{Timeout: time.Minute}, "http://"+address(defaultPort+pspPort))
+		return books.LedgerOverHTTP(client, c.PSPURL)
+	case w.onPostgres(c):
+		return books.LedgerOverHTTP(client, providerBeside(c, w.folder()))
 	default:
 		return books.LedgerOnDisk(filepath.Join(w.folder(), "psp"), time.Now)
 	}
+}
+
+// providerBeside says where the provider of what is in PostgreSQL is asked when no setting does: at the `up` that
+// runs on that database with this folder, whatever its ports are, or where `serve` would look for it.
+func providerBeside(c *config.Config, folder string) string {
+	if up, runs := holderOfFolder(folder); runs && up.postgres == postgresOf(c) && up.provider != "" {
+		return up.provider
+	}
+	return "http://" + address(defaultPort+pspPort)
 }
 
 // sagas opens the sagas for reading, with the databases in which dead letters of their orders may lie.

@@ -149,6 +149,14 @@ func kafkaConfig(c *config.Config, logger *slog.Logger) kafkabus.Config {
 	}
 }
 
+// postgresOf names the database that the settings mean, "" for none.
+func postgresOf(c *config.Config) string {
+	if c.Postgres.Host == "" {
+		return ""
+	}
+	return net.JoinHostPort(c.Postgres.Host, strconv.Itoa(c.Postgres.Port)) + "/" + c.Postgres.DB
+}
+
 func postgresConfig(c *config.Config) sqldb.PostgresConfig {
 	p := c.Postgres
 	return sqldb.PostgresConfig{

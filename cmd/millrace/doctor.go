@@ -45,8 +45,7 @@ func doctor(ctx context.Context, w where) ([]finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	embedded := w.Data != "" || c.Postgres.Host == ""
-	if !embedded {
+	if w.onPostgres(c) {
 		defaultParties(c)
 	}
 	var all []finding

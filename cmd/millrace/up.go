@@ -46,7 +46,7 @@ func up(ctx context.Context, o upOptions, out *os.File) error {
 		return err
 	}
 	tuneMemory(memoryOfUp(c))
-	release, err := lockFolder(o.Data)
+	release, err := lockFolder(o.Data, holderBy(c, o))
 	if err != nil {
 		return err
 	}
@@ -100,6 +100,15 @@ func up(ctx context.Context, o upOptions, out *os.File) error {
 		}
 	}
 	return s.process.run(ctx, prepare, ready)
+}
+
+// holderBy is what the data folder says of this instance.
+func holderBy(c *config.Config, o upOptions) holder {
+	h := holder{process: os.Getpid(), postgres: postgresOf(c)}
+	if c.PSPURL == "" {
+		h.provider = "http://" + address(o.BasePort+pspPort)
+	}
+	return h
 }
 
 // embed starts our own servers for the parts that no variable names, and points the
