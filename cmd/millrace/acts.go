@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"time"
 
-	"millrace/adapters/config"
 	"millrace/adapters/sqlstore"
 	"millrace/app/audit"
 	"millrace/ports/cli"
@@ -28,21 +26,17 @@ func (o operating) Audit(ctx context.Context, f audit.ActFilter) ([]audit.Act, e
 
 // acts opens the sagas for an operator, with the databases of the participants to look into. What an act
 // sends lies in the outbox of ordering, and is carried on by the relay of whichever process runs it.
-func acts(ctx context.Context, w cli.Where, change bool) (cli.Acts, func() error, error) {
-	c, err := config.Load(".", os.Environ())
-	if err != nil {
-		return nil, nil, err
-	}
-	dbs, closeAll, err := everyDatabase(ctx, c, where(w), change)
+func acts(ctx context.Context, w cli.Where, access cli.Access) (cli.Acts, func() error, error) {
+	s, dbs, err := openCurrent(ctx, w, access)
 	if err != nil {
 		return nil, nil, err
 	}
 	to, err := receivers()
 	if err != nil {
-		return nil, nil, errors.Join(err, closeAll())
+		return nil, nil, errors.Join(err, dbs.close())
 	}
 	store := sqlstore.NewOperator(coresOf(dbs)).Delivering(to)
-	timeouts := engine.Timeouts{Payment: c.PaymentTimeout, Inventory: c.InventoryTimeout}
+	timeouts := engine.Timeouts{Payment: s.PaymentTimeout, Inventory: s.InventoryTimeout}
 	desk := operator.NewDesk(store, engine.NewOperator(store, version, time.Now), timeouts, time.Now, sleep)
-	return operating{desk, letters(dbs)}, closeAll, nil
+	return operating{desk, letters(dbs)}, dbs.close, nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -17,128 +16,66 @@ import (
 	"millrace/adapters/sqlstore"
 	"millrace/adapters/telemetry"
 	"millrace/migrations"
+	"millrace/ports/cli"
 	"millrace/ports/httpapi"
 )
 
-// where says on which stored state a verb acts: a data folder, or what the environment names.
-type where struct {
-	Data string // "" for the environment's, where it names one
-}
-
-// openDatabase opens one schema of the state that is meant. A folder that is not there is an
-// error: a verb that reads must not make one.
-func (w where) openDatabase(ctx context.Context, c *config.Config, schema string, readOnly bool) (*sqldb.DB, error) {
-	if w.onPostgres(c) {
-		postgres := postgresConfig(c)
-		postgres.ReadOnly = readOnly
-		return sqldb.OpenPostgres(postgres, schema)
-	}
-	path := databaseFile(w.folder(), schema)
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && readOnly {
-		return nil, fmt.Errorf("there is no data in %s: run `millrace up` first, name its folder with --data, or set POSTGRES_HOST", w.folder())
-	}
-	if readOnly {
-		return sqldb.OpenSQLiteReadOnly(path), nil
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	return sqldb.OpenSQLite(ctx, path)
-}
-
-// openToRead opens one schema of the state that is meant for a verb that only reads.
-func (w where) openToRead(ctx context.Context, c *config.Config, schema string) (*sqldb.DB, error) {
-	return w.openDatabase(ctx, c, schema, true)
-}
-
-// openToExamine opens one schema as the services have it, where that makes nothing: a session that may only read says
-// of PostgreSQL that nothing can be written.
-func (w where) openToExamine(ctx context.Context, c *config.Config, schema string) (*sqldb.DB, error) {
-	return w.openDatabase(ctx, c, schema, !w.onPostgres(c))
-}
-
-// openToChange opens one schema of the state that is meant for a verb that changes what is there,
-// and makes nothing that is not.
-func (w where) openToChange(ctx context.Context, c *config.Config, schema string) (*sqldb.DB, error) {
-	there, err := w.openToRead(ctx, c, schema)
-	if err != nil {
-		return nil, err
-	}
-	if err := there.Close(); err != nil {
-		return nil, err
-	}
-	return w.openDatabase(ctx, c, schema, false)
-}
-
-// onPostgres says whether the state is in PostgreSQL: the environment names one, and no folder was asked for.
-func (w where) onPostgres(c *config.Config) bool { return w.Data == "" && c.Postgres.Host != "" }
-
-func (w where) folder() string {
-	if w.Data == "" {
-		return ".millrace"
-	}
-	return w.Data
-}
-
-// eachDatabase runs fn on every schema in turn.
-func (w where) eachDatabase(ctx context.Context, readOnly bool, fn func(schema string, db *sqldb.DB) error) error {
-	c, err := config.Load(".", os.Environ())
-	if err != nil {
-		return err
-	}
-	for _, schema := range migrations.Schemas {
-		db, err := w.openDatabase(ctx, c, schema, readOnly)
-		if err != nil {
-			return err
-		}
-		err = sqldb.Classify(fn(schema, db))
-		if closing := db.Close(); err == nil {
-			err = closing
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // migrate moves every database up to this build's version, or one migration down, and gives the
 // versions they are at then. With status it changes nothing.
-func migrate(ctx context.Context, direction string, w where) ([]sqldb.Versions, error) {
+func migrate(ctx context.Context, direction string, w cli.Where) ([]sqldb.Versions, error) {
+	s, err := stateOf(w)
+	if err != nil {
+		return nil, err
+	}
+	open, move := s.openOrMake, func(context.Context, *sqldb.DB, string) error { return nil }
+	switch direction {
+	case "status":
+		open = s.openToRead
+	case "up":
+		move = sqldb.Migrate
+	case "down":
+		move = sqldb.MigrateDown
+	}
+	dbs, err := openAll(ctx, open)
+	if err != nil {
+		return nil, err
+	}
 	var all []sqldb.Versions
-	err := w.eachDatabase(ctx, direction == "status", func(schema string, db *sqldb.DB) error {
-		switch direction {
-		case "up":
-			if err := sqldb.Migrate(ctx, db, schema); err != nil {
-				return err
-			}
-		case "down":
-			if err := sqldb.MigrateDown(ctx, db, schema); err != nil {
-				return err
-			}
+	for _, schema := range migrations.Schemas {
+		if err = move(ctx, dbs[schema], schema); err != nil {
+			break
 		}
-		v, err := sqldb.Status(ctx, db, schema)
-		all = append(all, v)
-		return err
-	})
-	return all, err
+		var at sqldb.Versions
+		if at, err = sqldb.Status(ctx, dbs[schema], schema); err != nil {
+			break
+		}
+		all = append(all, at)
+	}
+	return all, errors.Join(sqldb.Classify(err), dbs.close())
 }
 
 // seedAll puts the demonstration catalog and its stock where they are missing.
-func seedAll(ctx context.Context, w where) error {
-	return w.eachDatabase(ctx, false, func(schema string, db *sqldb.DB) error {
-		if err := sqldb.Check(ctx, db, schema); err != nil {
-			return err
-		}
-		core := sqlstore.NewCore(sqlstore.Config{DB: db, Now: time.Now})
-		switch schema {
-		case "orders":
-			return sqlstore.NewOrders(core).Seed(ctx, demoCatalog())
-		case "inventory":
-			return sqlstore.NewInventory(core).Seed(ctx, demoStock())
-		}
-		return nil
-	})
+func seedAll(ctx context.Context, w cli.Where) error {
+	s, err := stateOf(w)
+	if err != nil {
+		return err
+	}
+	dbs, err := openAll(ctx, s.openOrMake)
+	if err != nil {
+		return err
+	}
+	err = dbs.check(ctx)
+	if err == nil {
+		err = sqlstore.NewOrders(bareCore(dbs["orders"])).Seed(ctx, demoCatalog())
+	}
+	if err == nil {
+		err = sqlstore.NewInventory(bareCore(dbs["inventory"])).Seed(ctx, demoStock())
+	}
+	return errors.Join(sqldb.Classify(err), dbs.close())
+}
+
+func bareCore(db *sqldb.DB) *sqlstore.Core {
+	return sqlstore.NewCore(sqlstore.Config{DB: db, Now: time.Now})
 }
 
 // servePSP runs the provider simulator alone, with its state in dir. An address without a host is

@@ -50,7 +50,7 @@ func TestAProviderThatIsAFunctionCallKeepsNoLedger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ledger(c, where{}) != nil {
+	if (state{Config: c}).ledger() != nil {
 		t.Error("there is a ledger to read")
 	}
 }

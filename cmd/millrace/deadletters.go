@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
-	"millrace/adapters/config"
 	"millrace/adapters/outbox"
 	"millrace/adapters/sqldb"
 	"millrace/adapters/sqlstore"
@@ -19,50 +16,18 @@ import (
 	"millrace/app/notification"
 	"millrace/app/payment"
 	"millrace/domain/intent"
-	"millrace/migrations"
 	"millrace/ports/cli"
 	"millrace/ports/messaging"
 )
 
 // deadLetters opens the dead letters of all services. What is sent again lies in the outbox of its
 // service, and is carried on by the relay of whichever process runs it, also beside this one.
-func deadLetters(ctx context.Context, w cli.Where, act bool) (cli.DeadLetters, func() error, error) {
-	c, err := config.Load(".", os.Environ())
+func deadLetters(ctx context.Context, w cli.Where, access cli.Access) (cli.DeadLetters, func() error, error) {
+	_, dbs, err := openCurrent(ctx, w, access)
 	if err != nil {
 		return nil, nil, err
 	}
-	dbs, closeAll, err := everyDatabase(ctx, c, where(w), act)
-	if err != nil {
-		return nil, nil, err
-	}
-	return deadletters.NewDesk(letters(dbs), time.Now, sleep), closeAll, nil
-}
-
-// everyDatabase opens the databases of all services, with what closes them.
-func everyDatabase(ctx context.Context, c *config.Config, w where, change bool) (map[string]*sqldb.DB, func() error, error) {
-	dbs := map[string]*sqldb.DB{}
-	closeAll := func() error {
-		var errs []error
-		for _, db := range dbs {
-			errs = append(errs, db.Close())
-		}
-		return errors.Join(errs...)
-	}
-	for _, schema := range migrations.Schemas {
-		open := w.openToRead
-		if change {
-			open = w.openToChange
-		}
-		db, err := open(ctx, c, schema)
-		if err == nil {
-			dbs[schema] = db
-			err = sqldb.Check(ctx, db, schema)
-		}
-		if err != nil {
-			return nil, nil, errors.Join(err, closeAll())
-		}
-	}
-	return dbs, closeAll, nil
+	return deadletters.NewDesk(letters(dbs), time.Now, sleep), dbs.close, nil
 }
 
 // letters puts together the stores, the use cases that settle acts by hand, and those that say what would come

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"millrace/adapters/sqldb"
 	"millrace/app/messages"
 	"millrace/migrations"
+	"millrace/ports/cli"
 )
 
 // What doctor says of a thing.
@@ -40,16 +40,17 @@ type finding struct {
 
 // doctor looks at everything that the configuration names: is it there, at the right version, and
 // safe. It changes nothing.
-func doctor(ctx context.Context, w where) ([]finding, error) {
-	c, err := config.Load(".", os.Environ())
+func doctor(ctx context.Context, w cli.Where) ([]finding, error) {
+	s, err := stateOf(w)
 	if err != nil {
 		return nil, err
 	}
-	if w.onPostgres(c) {
+	c := s.Config
+	if s.onPostgres() {
 		defaultParties(c)
 	}
 	var all []finding
-	all = append(all, examineDatabases(ctx, c, w)...)
+	all = append(all, s.examineDatabases(ctx)...)
 	all = append(all, examineKafka(ctx, c)...)
 	all = append(all, examineRedis(ctx, c)...)
 	all = append(all, examineMail(ctx, c), examineProvider(ctx, c))
@@ -77,24 +78,24 @@ func examine(name, at, advice string, err error) finding {
 	return finding{Name: name, State: ok, Detail: at}
 }
 
-func examineDatabases(ctx context.Context, c *config.Config, w where) []finding {
+func (s state) examineDatabases(ctx context.Context) []finding {
 	var (
 		all   []finding
 		risks []config.Risk
 	)
 	for _, schema := range migrations.Schemas {
-		found, more := examineDatabase(ctx, c, w, schema)
+		found, more := s.examineDatabase(ctx, schema)
 		all, risks = append(all, found), addRisks(risks, more...)
 		if schema == schemaOf[messages.Orchestrator] && found.State == ok {
-			all = append(all, examineVersions(ctx, c, w))
+			all = append(all, s.examineVersions(ctx))
 		}
 	}
-	return append(all, unsafe(c, risks)...)
+	return append(all, unsafe(s.Config, risks)...)
 }
 
-func examineDatabase(ctx context.Context, c *config.Config, w where, schema string) (finding, []config.Risk) {
+func (s state) examineDatabase(ctx context.Context, schema string) (finding, []config.Risk) {
 	name := "database " + schema
-	db, err := w.openToExamine(ctx, c, schema)
+	db, err := s.openToExamine(ctx, schema)
 	if err != nil {
 		return finding{Name: name, State: fail, Detail: err.Error(), Advice: "run `millrace up`, or set POSTGRES_HOST"}, nil
 	}

@@ -33,7 +33,7 @@ func verbs() cli.Deps {
 		},
 		Serve:     serve,
 		Migrate:   migrateVerb,
-		Seed:      func(ctx context.Context, w cli.Where) error { return seedAll(ctx, where(w)) },
+		Seed:      seedAll,
 		PSP:       servePSP,
 		Doctor:    doctorVerb,
 		Config:    configVerb,

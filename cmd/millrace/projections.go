@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"time"
 
-	"millrace/adapters/config"
 	readmodels "millrace/adapters/projections"
 	"millrace/adapters/sqldb"
 	"millrace/app/analytics"
@@ -21,17 +19,13 @@ type readModelsOf struct {
 }
 
 // projections opens the read models, beside running services too.
-func projections(ctx context.Context, w cli.Where, readOnly bool) (cli.Projections, func() error, error) {
-	c, err := config.Load(".", os.Environ())
+func projections(ctx context.Context, w cli.Where, access cli.Access) (cli.Projections, func() error, error) {
+	s, err := stateOf(w)
 	if err != nil {
 		return nil, nil, err
 	}
 	schema := schemaOf[messages.OrderService]
-	open := where(w).openToChange
-	if readOnly {
-		open = where(w).openToRead
-	}
-	db, err := open(ctx, c, schema)
+	db, err := s.open(ctx, schema, access)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"time"
 
-	"millrace/adapters/config"
 	"millrace/adapters/journal"
 	"millrace/app/audit"
 	"millrace/ports/cli"
@@ -40,16 +38,16 @@ func newestMove(ctx context.Context, w cli.Where) (time.Time, error) {
 
 // openJournal opens ordering's database for reading, with what closes it. It need not be at this build's version.
 func openJournal(ctx context.Context, w cli.Where) (*journal.Journal, func() error, error) {
-	c, err := config.Load(".", os.Environ())
+	s, err := stateOf(w)
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := where(w).openDatabase(ctx, c, "orders", true)
+	db, err := s.openToRead(ctx, "orders")
 	if err != nil {
 		return nil, nil, err
 	}
 	if err := journal.Check(ctx, db); err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
-	return journal.New(db, patienceOf(c), time.Now), db.Close, nil
+	return journal.New(db, patienceOf(s.Config), time.Now), db.Close, nil
 }

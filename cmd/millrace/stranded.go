@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"millrace/adapters/config"
 	"millrace/adapters/sqldb"
 	"millrace/adapters/sqlstore"
 	"millrace/app/messages"
@@ -33,9 +32,9 @@ func (s *stack) checkVersions(ctx context.Context, store *sqlstore.Sagas) error 
 }
 
 // examineVersions says in doctor what checkVersions says at a start.
-func examineVersions(ctx context.Context, c *config.Config, w where) finding {
+func (s state) examineVersions(ctx context.Context) finding {
 	const name = "saga versions"
-	db, err := w.openDatabase(ctx, c, schemaOf[messages.Orchestrator], true)
+	db, err := s.openToRead(ctx, schemaOf[messages.Orchestrator])
 	if err != nil {
 		return finding{Name: name, State: fail, Detail: err.Error(), Advice: "run `millrace up`, or set POSTGRES_HOST"}
 	}

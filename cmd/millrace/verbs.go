@@ -15,7 +15,7 @@ import (
 // migrateVerb migrates and shows the versions that every database is at then. A database that is
 // not at this build's version makes status a finding.
 func migrateVerb(ctx context.Context, direction string, w cli.Where, out io.Writer, asJSON bool) error {
-	all, err := migrate(ctx, direction, where(w))
+	all, err := migrate(ctx, direction, w)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func migrateVerb(ctx context.Context, direction string, w cli.Where, out io.Writ
 }
 
 func doctorVerb(ctx context.Context, w cli.Where) ([]cli.Finding, error) {
-	found, err := doctor(ctx, where(w))
+	found, err := doctor(ctx, w)
 	shown := make([]cli.Finding, len(found))
 	for i, f := range found {
 		shown[i] = cli.Finding{Check: f.Name, State: f.State, Detail: f.Detail, Mend: f.Advice}

@@ -34,31 +34,30 @@ func applyFlagsOf(c *cobra.Command) *applyFlags {
 }
 
 // read gives who, why and how fast. A plan that is not confirmed by its seal is refused before anything else is asked for.
-func (a *applyFlags) read(c *cobra.Command, seal string) (by plan.Act, pace plan.Pace, err error) {
-	verb := verbOf(c)
+func (a *applyFlags) read(seal string) (by plan.Act, pace plan.Pace, err error) {
 	if a.confirm != seal {
-		return by, pace, unconfirmed(verb, seal)
+		return by, pace, unconfirmed(seal)
 	}
 	if strings.TrimSpace(a.reason) == "" || strings.TrimSpace(a.actor) == "" {
-		return by, pace, fmt.Errorf("%s: say why and who with --reason TEXT --actor NAME: both are kept with every act", verb)
+		return by, pace, errors.New("say why and who with --reason TEXT --actor NAME: both are kept with every act")
 	}
 	if a.canary < 0 {
-		return by, pace, fmt.Errorf("%s: --canary must not be negative", verb)
+		return by, pace, errors.New("--canary must not be negative")
 	}
 	if a.timeout <= 0 {
-		return by, pace, fmt.Errorf("%s: --timeout must be above 0, such as 30s", verb)
+		return by, pace, errors.New("--timeout must be above 0, such as 30s")
 	}
 	rate, wrongRate := plan.ParseRate(a.rate)
 	share, wrongShare := plan.ParseShare(a.stopAt)
 	if err := errors.Join(wrongRate, wrongShare); err != nil {
-		return by, pace, fmt.Errorf("%s: --rate takes a rate such as 20/s, --stop-at-errors a share such as 2%%: %w", verb, err)
+		return by, pace, fmt.Errorf("--rate takes a rate such as 20/s, --stop-at-errors a share such as 2%%: %w", err)
 	}
 	return plan.Act{Actor: a.actor, Reason: a.reason}, plan.Pace{Canary: a.canary, PerSecond: rate, StopAt: share}, nil
 }
 
 // inTime refuses a rate at which a run would give up before the next item's turn, for a verb whose time-out runs for
 // the whole run from the last item that was begun: all but the first would end as not begun.
-func (a *applyFlags) inTime(c *cobra.Command, pace plan.Pace, items int) error {
+func (a *applyFlags) inTime(pace plan.Pace, items int) error {
 	if items < 2 || pace.PerSecond == 0 {
 		return nil
 	}
@@ -67,13 +66,12 @@ func (a *applyFlags) inTime(c *cobra.Command, pace plan.Pace, items int) error {
 	if apart < a.timeout {
 		return nil
 	}
-	return fmt.Errorf("%s: nothing was done: at --rate %s the next is begun after %s, and --timeout is %s: give a longer one, such as %s",
-		verbOf(c), a.rate, apart.Round(time.Millisecond), a.timeout, (apart + a.timeout).Round(time.Millisecond))
+	return fmt.Errorf("nothing was done: at --rate %s the next is begun after %s, and --timeout is %s: give a longer one, such as %s",
+		a.rate, apart.Round(time.Millisecond), a.timeout, (apart + a.timeout).Round(time.Millisecond))
 }
 
 // readPlan reads a plan of a file, or of stdin where the name is -. One that was altered is refused.
-func readPlan[P any](c *cobra.Command, name string, read func([]byte) (P, error)) (P, error) {
-	verb := verbOf(c)
+func readPlan[P any](name string, read func([]byte) (P, error)) (P, error) {
 	var text []byte
 	var none P
 	var err error
@@ -83,33 +81,32 @@ func readPlan[P any](c *cobra.Command, name string, read func([]byte) (P, error)
 		text, err = os.ReadFile(name)
 	}
 	if err != nil {
-		return none, fmt.Errorf("%s: the plan cannot be read: %w", verb, err)
+		return none, fmt.Errorf("the plan cannot be read: %w", err)
 	}
 	p, err := read(text)
 	if err != nil {
-		return none, WithCode(Refused, fmt.Errorf("%s %s: %w", verb, name, err))
+		return none, WithCode(Refused, fmt.Errorf("%s: %w", name, err))
 	}
 	return p, nil
 }
 
 // unconfirmed refuses a plan, and says what would confirm it.
-func unconfirmed(verb, seal string) error {
-	return WithCode(Refused, fmt.Errorf("%s: nothing was done: %w: read it, then give --confirm %s", verb, plan.ErrUnconfirmed, seal))
+func unconfirmed(seal string) error {
+	return WithCode(Refused, fmt.Errorf("nothing was done: %w: read it, then give --confirm %s", plan.ErrUnconfirmed, seal))
 }
 
 // applied tells how a plan went, and gives what was refused for safety its exit code and the words that
 // allow it.
-func (p *program) applied(c *cobra.Command, sum plan.Sum, sha string, err error) error {
-	verb := verbOf(c)
+func (p *program) applied(sum plan.Sum, sha string, err error) error {
 	switch {
 	case errors.Is(err, plan.ErrUnconfirmed):
-		return unconfirmed(verb, sha)
+		return unconfirmed(sha)
 	case errors.Is(err, plan.ErrAltered):
-		return WithCode(Refused, fmt.Errorf("%s: nothing was done: %w", verb, err))
+		return WithCode(Refused, fmt.Errorf("nothing was done: %w", err))
 	}
 	broken := err
 	if broken != nil {
-		broken, sum.OK = fmt.Errorf("%s: %w: apply the plan again to go on", verb, err), false
+		broken, sum.OK = fmt.Errorf("%w: apply the plan again to go on", err), false
 		if len(sum.Items) == 0 {
 			return broken
 		}

@@ -71,7 +71,7 @@ Exits 2 when an order failed. Whether mails and books are right is "millrace ver
 		}
 		var err error
 		if l.handled, err = watchHandled(c.Context(), l.api.http, handledAt); err != nil && c.Flags().Changed("handled-at") {
-			return fmt.Errorf("bench: --handled-at: %w", err)
+			return fmt.Errorf("--handled-at: %w", err)
 		} else if err != nil {
 			fmt.Fprintln(p.Stderr, "the notification service's metrics are not to be had (--handled-at): completed is what the saga decided")
 		}
@@ -79,7 +79,7 @@ Exits 2 when an order failed. Whether mails and books are right is "millrace ver
 		m, err := l.run(c.Context(), progress)
 		finish()
 		if err != nil {
-			return fmt.Errorf("bench: %w", err)
+			return err
 		}
 		if l.handled != nil && l.handled.lost {
 			fmt.Fprintln(p.Stderr, "the notification service was started anew meanwhile: completed is what the saga decided")
@@ -103,15 +103,15 @@ Exits 2 when an order failed. Whether mails and books are right is "millrace ver
 func (l *load) check() error {
 	switch {
 	case l.orders < 1:
-		return errors.New("bench: --orders must be at least 1")
+		return errors.New("--orders must be at least 1")
 	case l.concurrency < 1:
-		return errors.New("bench: --concurrency must be at least 1")
+		return errors.New("--concurrency must be at least 1")
 	case l.rate < 0 || l.maxOpen < 0:
-		return errors.New("bench: --rate and --max-open must not be negative; 0 means no bound")
+		return errors.New("--rate and --max-open must not be negative; 0 means no bound")
 	case l.skus < 1 || l.skus > 100:
-		return errors.New("bench: --skus must be 1 to 100")
+		return errors.New("--skus must be 1 to 100")
 	case l.patience <= 0:
-		return errors.New("bench: --patience must be above zero, such as 1m")
+		return errors.New("--patience must be above zero, such as 1m")
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"millrace/app/audit"
@@ -45,14 +46,12 @@ type Deps struct {
 	// SignToken makes a token that holds from now on.
 	SignToken func(o TokenOptions, now time.Time) (Token, error)
 	Verify    func(ctx context.Context, where Where, settled bool) (audit.Report, error)
-	Sagas     func(ctx context.Context, where Where) (Sagas, func() error, error) // with what closes it
-	// DeadLetters opens the dead letters with what closes them; act says that they are to be changed.
-	DeadLetters func(ctx context.Context, where Where, act bool) (DeadLetters, func() error, error)
-	// Acts opens the sagas for an operator with what closes them; change says that they are to be changed.
-	Acts   func(ctx context.Context, where Where, change bool) (Acts, func() error, error)
-	Outbox func(ctx context.Context, where Where, readOnly bool) (Outbox, func() error, error)
-	// Projections opens the read models with what closes them.
-	Projections func(ctx context.Context, where Where, readOnly bool) (Projections, func() error, error)
+
+	Sagas       Opener[Sagas]
+	Acts        Opener[Acts]
+	DeadLetters Opener[DeadLetters]
+	Outbox      Opener[Outbox]
+	Projections Opener[Projections]
 
 	// Histories opens the journals of those orders, or, without ids, of the sagas that q chooses.
 	Histories func(ctx context.Context, where Where, q audit.Query, orderIDs ...string) (*Histories, error)
@@ -132,7 +131,7 @@ func Run(ctx context.Context, args []string, d Deps) int {
 	p := newProgram(d)
 	root := p.root()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	ran, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return Done
 	}
@@ -142,9 +141,18 @@ func Run(ctx context.Context, args []string, d Deps) int {
 		code = c.code
 	}
 	if !errors.Is(err, errSilent) {
-		fmt.Fprintln(p.Stderr, "millrace: "+strings.Join(strings.Fields(err.Error()), " "))
+		fmt.Fprintln(p.Stderr, "millrace: "+strings.Join(strings.Fields(named(ran, err)), " "))
 	}
 	return code
+}
+
+// named is an error's text behind the verb that it ended, so that no verb need say its own name.
+func named(ran *cobra.Command, err error) string {
+	text, verb := err.Error(), verbOf(ran)
+	if !ran.HasParent() || strings.HasPrefix(text, verb+": ") {
+		return text
+	}
+	return verb + ": " + text
 }
 
 // program is one run.

@@ -118,22 +118,25 @@ func fakeDeps() cli.Deps {
 			}
 			return cli.Token{Token: fmt.Sprintf("%s|%s|%s|%s", o.User, o.Scope, o.Expires, now.Format(time.TimeOnly)), Demo: o.Scope == ""}, nil
 		},
-		Sagas: func(context.Context, cli.Where) (cli.Sagas, func() error, error) {
+		Sagas: func(_ context.Context, where cli.Where, _ cli.Access) (cli.Sagas, func() error, error) {
+			if where.Data == "gone" {
+				return nil, nil, errors.New("there is no data in gone")
+			}
 			return &fakeSagas{}, func() error { return nil }, nil
 		},
-		DeadLetters: func(context.Context, cli.Where, bool) (cli.DeadLetters, func() error, error) {
+		DeadLetters: func(context.Context, cli.Where, cli.Access) (cli.DeadLetters, func() error, error) {
 			pause := func(context.Context, time.Duration) error { return nil }
 			return deadletters.NewDesk(&fakeLetters{begun: map[string]int{}}, time.Now, pause), func() error { return nil }, nil
 		},
 		Now: func() time.Time { return today },
-		Outbox: func(_ context.Context, where cli.Where, readOnly bool) (cli.Outbox, func() error, error) {
+		Outbox: func(_ context.Context, where cli.Where, access cli.Access) (cli.Outbox, func() error, error) {
 			if where.Data == "gone" {
 				return nil, nil, errors.New("there is no data in gone")
 			}
-			return fakeOutbox{readOnly}, func() error { return nil }, nil
+			return fakeOutbox{access}, func() error { return nil }, nil
 		},
-		Projections: func(_ context.Context, where cli.Where, readOnly bool) (cli.Projections, func() error, error) {
-			return fakeModels{where.Data, readOnly}, func() error { return nil }, nil
+		Projections: func(_ context.Context, where cli.Where, access cli.Access) (cli.Projections, func() error, error) {
+			return fakeModels{where.Data, access}, func() error { return nil }, nil
 		},
 		Histories: fakeMoves(),
 		Newest:    fakeNewest,

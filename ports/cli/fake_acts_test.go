@@ -14,7 +14,7 @@ import (
 
 // fakeActs is a desk over one saga that stands in awaiting_inventory, and goes on when its messages are
 // sent again.
-func fakeActs(context.Context, cli.Where, bool) (cli.Acts, func() error, error) {
+func fakeActs(context.Context, cli.Where, cli.Access) (cli.Acts, func() error, error) {
 	store := &fakeStandings{}
 	pause := func(context.Context, time.Duration) error { return nil }
 	clock := today

@@ -29,17 +29,17 @@ id it is the table of that saga's version, and the steps and messages of its jou
 	c.RunE = func(c *cobra.Command, args []string) error {
 		draw := map[string]func(graph) string{"mermaid": graph.mermaid, "dot": graph.dot, "svg": graph.svg}[*format]
 		if draw == nil {
-			return fmt.Errorf("saga graph: --format %q: choose mermaid, dot or svg", *format)
+			return fmt.Errorf("--format %q: choose mermaid, dot or svg", *format)
 		}
 		if len(args) == 1 && c.Flags().Changed("def") {
-			return errors.New("saga graph: --def is for the table alone: a saga is drawn by the version that it has")
+			return errors.New("--def is for the table alone: a saga is drawn by the version that it has")
 		}
 		g, err := graphOfVersions(*def)
 		if len(args) == 1 {
-			err = p.withSagas(c, where(), func(s Sagas) error {
+			err = with(c, p.Sagas, where(), ToRead, func(s Sagas) error {
 				h, err := s.Show(c.Context(), args[0])
 				if err != nil {
-					return fmt.Errorf("saga graph %s: %w", args[0], err)
+					return fmt.Errorf("%s: %w", args[0], err)
 				}
 				if g, err = graphOfVersions(versionsOf(h)...); err != nil {
 					return err
@@ -100,7 +100,7 @@ func graphOfVersions(versions ...int) (graph, error) {
 	for _, v := range versions {
 		def, known := saga.Of(v)
 		if !known {
-			return graph{}, WithCode(NoCode, fmt.Errorf("saga graph: this build has no code for version %d: draw it with a build that has", v))
+			return graph{}, WithCode(NoCode, fmt.Errorf("this build has no code for version %d: draw it with a build that has", v))
 		}
 		for _, e := range def.Table() {
 			if !slices.ContainsFunc(table, func(o saga.Edge) bool { return o.From == e.From && o.On == e.On && o.To == e.To }) {

@@ -63,7 +63,7 @@ and print it; then the exit code is 0 when it is CONFIRMED, and 2 when it ended 
 		api := at()
 		raw, err := api.post(c.Context(), "/api/v1/orders", request, *key)
 		if err != nil {
-			return fmt.Errorf("order place: %w", err)
+			return err
 		}
 		var answer placed
 		if err := api.decode(raw, &answer); err != nil {
@@ -79,7 +79,7 @@ and print it; then the exit code is 0 when it is CONFIRMED, and 2 when it ended 
 		}
 		order, raw, err := p.follow(c.Context(), api, answer.OrderID, func(shown) error { return nil })
 		if err != nil {
-			return fmt.Errorf("order place: %w", err)
+			return err
 		}
 		if err := p.printOrder(order, raw); err != nil {
 			return err
@@ -95,7 +95,7 @@ and print it; then the exit code is 0 when it is CONFIRMED, and 2 when it ended 
 // lines puts the flags --sku and --qty together.
 func lines(skus []string, qtys []int) ([]line, error) {
 	if len(qtys) != 1 && len(qtys) != len(skus) {
-		return nil, fmt.Errorf("order place: %d --sku and %d --qty: give one --qty for each --sku, or one for all", len(skus), len(qtys))
+		return nil, fmt.Errorf("%d --sku and %d --qty: give one --qty for each --sku, or one for all", len(skus), len(qtys))
 	}
 	all := make([]line, len(skus))
 	for i, sku := range skus {
@@ -118,7 +118,7 @@ still ends CONFIRMED. An order that has ended is refused (order_settled).`,
 		api := at()
 		raw, err := api.post(c.Context(), "/api/v1/orders/"+escape(args[0])+"/cancel", nil, "")
 		if err != nil {
-			return fmt.Errorf("order cancel: %w", err)
+			return err
 		}
 		if p.json {
 			return raws(p.Stdout, raw)

@@ -21,7 +21,7 @@ func (p *program) orderShow() *cobra.Command {
 	c.RunE = func(c *cobra.Command, args []string) error {
 		order, raw, _, err := at().order(c.Context(), args[0], "")
 		if err != nil {
-			return fmt.Errorf("order show: %w", err)
+			return err
 		}
 		return p.printOrder(order, raw)
 	}
@@ -88,7 +88,7 @@ func (p *program) orderList() *cobra.Command {
 		api := at()
 		raw, _, err := api.get(c.Context(), "/api/v1/orders?"+query.Encode(), "")
 		if err != nil {
-			return fmt.Errorf("order list: %w", err)
+			return err
 		}
 		if p.json {
 			return raws(p.Stdout, raw)

@@ -62,21 +62,6 @@ OUTBOX_RETENTION. See what lies there, and have it sent again.`,
 	return c
 }
 
-// withOutbox opens the outboxes for one verb.
-func (p *program) withOutbox(c *cobra.Command, where Where, readOnly bool, do func(Outbox) error) error {
-	if p.Outbox == nil {
-		return missing(c)
-	}
-	o, closeAll, err := p.Outbox(c.Context(), where, readOnly)
-	if err != nil {
-		return fmt.Errorf("outbox %s: %w", c.Name(), err)
-	}
-	if err = do(o); err != nil {
-		err = fmt.Errorf("outbox %s: %w", c.Name(), err)
-	}
-	return errors.Join(err, closeAll())
-}
-
 func (p *program) outboxStatus() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
@@ -89,7 +74,7 @@ the last ones. It only reads.`,
 	}
 	where := p.whereFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return p.withOutbox(c, where(), true, func(o Outbox) error {
+		return with(c, p.Outbox, where(), ToRead, func(o Outbox) error {
 			all, err := o.Status(c.Context())
 			if err != nil {
 				return err
@@ -160,16 +145,16 @@ goes through it step by step.`,
 			}
 		}
 		if chosen != 1 {
-			return errors.New("outbox replay: choose one of --since TIME|AGE, --all and --dead: `millrace outbox replay --help` shows examples")
+			return errors.New("choose one of --since TIME|AGE, --all and --dead: `millrace outbox replay --help` shows examples")
 		}
 		var from time.Time
 		if *since != "" {
 			var err error
-			if from, err = timeOrAge("--since", *since, p.Now()); err != nil {
-				return fmt.Errorf("outbox replay: --since %s: it is a time such as 2026-01-02T15:04:05Z or an age such as 1h", *since)
+			if from, err = timeOrAge(*since, p.Now()); err != nil {
+				return fmt.Errorf("--since %s: %w", *since, err)
 			}
 		}
-		return p.withOutbox(c, where(), false, func(o Outbox) error {
+		return with(c, p.Outbox, where(), ToChange, func(o Outbox) error {
 			replay := func(ctx context.Context) ([]Replayed, error) { return o.Replay(ctx, from) }
 			if *dead {
 				replay = o.Revive

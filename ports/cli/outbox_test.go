@@ -11,10 +11,10 @@ import (
 )
 
 // fakeOutbox has two databases, and says what it was asked.
-type fakeOutbox struct{ readOnly bool }
+type fakeOutbox struct{ access cli.Access }
 
 func (f fakeOutbox) Status(context.Context) ([]cli.OutboxStatus, error) {
-	if !f.readOnly {
+	if f.access != cli.ToRead {
 		return nil, errors.New("it was opened to be changed")
 	}
 	return []cli.OutboxStatus{
@@ -26,7 +26,7 @@ func (f fakeOutbox) Status(context.Context) ([]cli.OutboxStatus, error) {
 }
 
 func (f fakeOutbox) Replay(_ context.Context, since time.Time) ([]cli.Replayed, error) {
-	if f.readOnly {
+	if f.access == cli.ToRead {
 		return nil, errors.New("it was opened to be read")
 	}
 	age := "ever"
@@ -38,7 +38,7 @@ func (f fakeOutbox) Replay(_ context.Context, since time.Time) ([]cli.Replayed, 
 }
 
 func (f fakeOutbox) Revive(context.Context) ([]cli.Replayed, error) {
-	if f.readOnly {
+	if f.access == cli.ToRead {
 		return nil, errors.New("it was opened to be read")
 	}
 	return []cli.Replayed{{Database: "orders", Services: []string{"orchestrator", "order-service"}, Rows: 2}}, nil

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -36,21 +35,6 @@ the API lists a user's orders, and daily_sales, what the orders of a day came to
 	return c
 }
 
-// withProjections opens the read models for one verb.
-func (p *program) withProjections(c *cobra.Command, where Where, readOnly bool, do func(Projections) error) error {
-	if p.Projections == nil {
-		return missing(c)
-	}
-	all, closeAll, err := p.Projections(c.Context(), where, readOnly)
-	if err != nil {
-		return fmt.Errorf("projection %s: %w", c.Name(), err)
-	}
-	if err = do(all); err != nil && !errors.Is(err, errSilent) {
-		err = fmt.Errorf("projection %s: %w", c.Name(), err)
-	}
-	return errors.Join(err, closeAll())
-}
-
 func (p *program) projectionStatus() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
@@ -62,7 +46,7 @@ last made anew. It only reads.`,
 	}
 	where := p.whereFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return p.withProjections(c, where(), true, func(models Projections) error {
+		return with(c, p.Projections, where(), ToRead, func(models Projections) error {
 			all, err := models.Status(c.Context())
 			if err != nil {
 				return err
@@ -98,9 +82,9 @@ failed and cancelled, and what the confirmed ones came to in minor units. It onl
 	since := c.Flags().String("since", "", "from this day on, such as 2026-01-31")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if _, err := time.Parse(time.DateOnly, *since); err != nil && *since != "" {
-			return fmt.Errorf("projection sales: --since %s: it is a day such as 2026-01-31", *since)
+			return fmt.Errorf("--since %s: it is a day such as 2026-01-31", *since)
 		}
-		return p.withProjections(c, where(), true, func(models Projections) error {
+		return with(c, p.Projections, where(), ToRead, func(models Projections) error {
 			days, err := models.Sales(c.Context(), *since)
 			if err != nil {
 				return err

@@ -16,8 +16,8 @@ func TestARebuildShowsHowFarItIsToAPersonAndToNobodyElse(t *testing.T) {
 		var out, words bytes.Buffer
 		code := cli.Run(context.Background(), []string{"projection", "rebuild", "orders_by_user"}, cli.Deps{
 			Stdout: &out, Stderr: &words, Setting: func(string) string { return "" }, Terminal: func(io.Writer) bool { return person },
-			Projections: func(context.Context, cli.Where, bool) (cli.Projections, func() error, error) {
-				return fakeModels{}, func() error { return nil }, nil
+			Projections: func(context.Context, cli.Where, cli.Access) (cli.Projections, func() error, error) {
+				return fakeModels{access: cli.ToChange}, func() error { return nil }, nil
 			},
 		})
 		if code != cli.Done || !strings.Contains(out.String(), "generation 2 serves") {

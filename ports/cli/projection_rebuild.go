@@ -47,17 +47,17 @@ be rebuilt ends it: models after that one are as they were.`,
 	patience := c.Flags().Duration("patience", 10*time.Second, "how long a difference is looked at again before it counts: the live model is a little behind")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if *patience <= 0 {
-			return errors.New("projection rebuild: --patience must be above 0")
+			return errors.New("--patience must be above 0")
 		}
 		archived, err := bundles(*archives)
 		if err != nil {
-			return fmt.Errorf("projection rebuild: --archive: %w", err)
+			return fmt.Errorf("--archive: %w", err)
 		}
 		chosen := analytics.Models
 		if len(args) == 1 {
 			chosen = args
 		}
-		return p.withProjections(c, where(), false, func(models Projections) error {
+		return with(c, p.Projections, where(), ToChange, func(models Projections) error {
 			return p.rebuild(c.Context(), models, chosen, RebuildOptions{OnlyCompare: *check, Patience: *patience, Archived: archived})
 		})
 	}

@@ -11,12 +11,12 @@ import (
 
 // fakeModels are read models whose state is said by the folder that they lie in.
 type fakeModels struct {
-	folder   string
-	readOnly bool
+	folder string
+	access cli.Access
 }
 
 func (f fakeModels) Status(context.Context) ([]analytics.Status, error) {
-	if !f.readOnly {
+	if f.access != cli.ToRead {
 		return nil, errors.New("it was opened to be changed")
 	}
 	return []analytics.Status{
@@ -26,7 +26,7 @@ func (f fakeModels) Status(context.Context) ([]analytics.Status, error) {
 }
 
 func (f fakeModels) Sales(_ context.Context, since string) ([]analytics.SalesDay, error) {
-	if !f.readOnly {
+	if f.access != cli.ToRead {
 		return nil, errors.New("it was opened to be changed")
 	}
 	days := []analytics.SalesDay{
@@ -58,7 +58,7 @@ func (f fakeModels) Rebuild(_ context.Context, model string, o cli.RebuildOption
 		}
 	}
 	switch {
-	case f.readOnly:
+	case f.access == cli.ToRead:
 		return r, errors.New("it was opened to be read")
 	case f.folder == "damaged":
 		return r, fmt.Errorf("fill: %w", analytics.ErrHistory.Because(errors.New("1 orders, such as ord_1")))

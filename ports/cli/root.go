@@ -57,7 +57,7 @@ func group(c *cobra.Command, args []string) error {
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = fmt.Sprintf("did you mean %q? ", near[0])
 	}
-	return fmt.Errorf("there is no %q under %q: %s`%s --help` lists what there is", args[0], c.CommandPath(), hint, c.CommandPath())
+	return fmt.Errorf("there is no %q: %s`%s --help` lists what there is", args[0], hint, c.CommandPath())
 }
 
 // exactly wants the named arguments and no others.
@@ -70,7 +70,7 @@ func exactly(names ...string) cobra.PositionalArgs {
 		if len(names) > 0 {
 			wants = strings.Join(names, " ")
 		}
-		return fmt.Errorf("%s takes %s, not %d arguments: `%s --help` shows an example", c.CommandPath(), wants, len(args), c.CommandPath())
+		return fmt.Errorf("it takes %s, not %d arguments: `%s --help` shows an example", wants, len(args), c.CommandPath())
 	}
 }
 
@@ -80,7 +80,7 @@ func atMostOne(words ...string) cobra.PositionalArgs {
 		if len(args) == 0 || len(args) == 1 && slices.Contains(words, args[0]) {
 			return nil
 		}
-		return fmt.Errorf("%s takes one of %s: `%s --help` shows an example", c.CommandPath(), strings.Join(words, ", "), c.CommandPath())
+		return fmt.Errorf("it takes one of %s: `%s --help` shows an example", strings.Join(words, ", "), c.CommandPath())
 	}
 }
 
@@ -89,7 +89,7 @@ func verbOf(c *cobra.Command) string { return strings.TrimPrefix(c.CommandPath()
 
 // missing is the error of a verb that was not handed in.
 func missing(c *cobra.Command) error {
-	return fmt.Errorf("%s: this build does not have it", c.CommandPath())
+	return fmt.Errorf("this build has no `%s`", c.CommandPath())
 }
 
 // whereFlag gives a verb the flag --data, and reads where it acts.

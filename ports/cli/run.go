@@ -80,7 +80,7 @@ and waits for what is away. It never migrates: run "millrace migrate up" before.
 		ValidArgs: services,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return fmt.Errorf("serve needs the name of a service: `%s --help` lists them", c.CommandPath())
+				return fmt.Errorf("it needs the name of a service: `%s --help` lists them", c.CommandPath())
 			}
 			return atMostOne(services...)(c, args)
 		},

@@ -28,22 +28,6 @@ func (p *program) saga() *cobra.Command {
 	return c
 }
 
-// withSagas opens the sagas for one verb.
-func (p *program) withSagas(c *cobra.Command, where Where, do func(Sagas) error) error {
-	if p.Sagas == nil {
-		return missing(c)
-	}
-	sagas, closeAll, err := p.Sagas(c.Context(), where)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.Name(), err)
-	}
-	err = do(sagas)
-	if closeAll != nil {
-		err = errors.Join(err, closeAll())
-	}
-	return err
-}
-
 func (p *program) sagaList() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list [KEY=VALUE]...",
@@ -63,12 +47,12 @@ stuck=true are those that are open and have stood still for longer than any time
 			return err
 		}
 		if q.Limit = *limit; q.Limit < 0 {
-			return errors.New("saga list: --limit must not be negative; 0 lists all")
+			return errors.New("--limit must not be negative; 0 lists all")
 		}
-		return p.withSagas(c, where(), func(s Sagas) error {
+		return with(c, p.Sagas, where(), ToRead, func(s Sagas) error {
 			list, err := s.List(c.Context(), q)
 			if err != nil {
-				return fmt.Errorf("saga list: %w", err)
+				return err
 			}
 			if p.json {
 				return writeJSON(p.Stdout, list)
@@ -132,16 +116,16 @@ messages and states in full.`,
 	at := c.Flags().String("at", "", "show it as it was: behind an entry's number, or at a time or age")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if _, err := order.ParseID(args[0]); err != nil {
-			return fmt.Errorf("saga show %s: %w", args[0], err)
+			return fmt.Errorf("%s: %w", args[0], err)
 		}
-		return p.withSagas(c, where(), func(s Sagas) error {
+		return with(c, p.Sagas, where(), ToRead, func(s Sagas) error {
 			h, err := s.Show(c.Context(), args[0])
 			if err != nil {
-				return fmt.Errorf("saga show %s: %w", args[0], err)
+				return fmt.Errorf("%s: %w", args[0], err)
 			}
 			if *at != "" {
 				if h, err = p.asOf(h, *at); err != nil {
-					return fmt.Errorf("saga show %s: %w", args[0], err)
+					return fmt.Errorf("%s: %w", args[0], err)
 				}
 			}
 			if p.json {
@@ -150,7 +134,7 @@ messages and states in full.`,
 				err = p.printStory(storyOf(h))
 			}
 			if err == nil && !h.Chain.OK {
-				return WithCode(Damaged, fmt.Errorf("saga show %s: the journal was changed or is incomplete from entry %d on (%s): compare it with a backup", args[0], h.Chain.BrokenAt, h.Chain.Why))
+				return WithCode(Damaged, fmt.Errorf("%s: the journal was changed or is incomplete from entry %d on (%s): compare it with a backup", args[0], h.Chain.BrokenAt, h.Chain.Why))
 			}
 			return err
 		})
@@ -161,7 +145,7 @@ messages and states in full.`,
 func (p *program) printStory(h story) error {
 	viewer, err := p.traceViewer()
 	if err != nil {
-		return fmt.Errorf("saga show: %w", err)
+		return err
 	}
 	s := h.Saga
 	chain := word("ok, %d entries", h.Chain.Entries).in(green)

@@ -27,7 +27,7 @@ func (p *program) asOf(h audit.History, at string) (audit.History, error) {
 		}
 		kept = func(e audit.Entry) bool { return e.Seq <= seq }
 	} else {
-		then, err := timeOrAge("at", at, p.Now())
+		then, err := timeOrAge(at, p.Now())
 		if err != nil {
 			return h, errors.New("--at " + at + ": it is an entry's number, a time such as 2026-01-02T15:04:05Z, or an age such as 15m")
 		}

@@ -29,24 +29,24 @@ entry at which they part, whatever the history itself says. Each build is run as
 	bad := c.Flags().String("bad", "", "a millrace whose decisions are not")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if *good == "" || *bad == "" {
-			return errors.New("saga bisect: name two builds with --good and --bad")
+			return errors.New("name two builds with --good and --bad")
 		}
-		h, err := p.chosen(c, where, "", args)
+		h, err := p.chosen(c, where(), "", args)
 		if err != nil {
 			return err
 		}
 		bundle, err := kept(h)
 		if err = errors.Join(err, h.Close()); err != nil {
-			return fmt.Errorf("saga bisect: %w", err)
+			return err
 		}
 		defer func() { _ = os.Remove(bundle) }()
 		g, err := decisionsOf(c.Context(), *good, bundle)
 		if err != nil {
-			return fmt.Errorf("saga bisect: --good: %w", err)
+			return fmt.Errorf("--good: %w", err)
 		}
 		b, err := decisionsOf(c.Context(), *bad, bundle)
 		if err != nil {
-			return fmt.Errorf("saga bisect: --bad: %w", err)
+			return fmt.Errorf("--bad: %w", err)
 		}
 		return p.printParting(g, b)
 	}
@@ -84,7 +84,7 @@ func decisionsOf(ctx context.Context, binary, bundle string) (replay.Report, err
 
 func (p *program) printParting(good, bad replay.Report) error {
 	if len(good.Sagas) != len(bad.Sagas) {
-		return fmt.Errorf("saga bisect: one build replayed %d sagas, the other %d", len(good.Sagas), len(bad.Sagas))
+		return fmt.Errorf("one build replayed %d sagas, the other %d", len(good.Sagas), len(bad.Sagas))
 	}
 	type parting struct {
 		OrderID string             `json:"orderId"`
@@ -118,7 +118,7 @@ func (p *program) printParting(good, bad replay.Report) error {
 	case parted > 0:
 		return WithCode(Found, errSilent)
 	case unread > 0:
-		return WithCode(Damaged, fmt.Errorf("saga bisect: neither build can replay %d of the histories: look at them with `millrace saga replay`", unread))
+		return WithCode(Damaged, fmt.Errorf("neither build can replay %d of the histories: look at them with `millrace saga replay`", unread))
 	default:
 		return nil
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"millrace/domain/fault"
 	"millrace/sagas/replay"
 )
 
@@ -55,11 +54,8 @@ act of an operator.`,
 			p.printResult(r)
 			return nil
 		})
-		if code := fault.CodeOf(err); code == replay.ErrCorpus.Code || code == replay.ErrBundle.Code {
-			return WithCode(Damaged, fmt.Errorf("saga corpus check %s: %w", *dir, err))
-		}
 		if err != nil {
-			return fmt.Errorf("saga corpus check %s: %w", *dir, err)
+			return damaged(*dir, err)
 		}
 		if p.json {
 			err = list.end(sum)
@@ -90,7 +86,7 @@ for the thousands that a run of "make chaos CORPUS=DIR" leaves.`,
 		Example: "  millrace saga export ord_01k9zq6v3e7x --redact > odd.ndjson\n  millrace saga corpus add odd.ndjson\n  millrace saga corpus add --pick /tmp/histories/chaos-embedded-7.ndjson",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return fmt.Errorf("%s takes the files of bundles: `%s --help` shows an example", c.CommandPath(), c.CommandPath())
+				return fmt.Errorf("it takes the files of bundles: `%s --help` shows an example", c.CommandPath())
 			}
 			return nil
 		},
@@ -103,16 +99,13 @@ for the thousands that a run of "make chaos CORPUS=DIR" leaves.`,
 			keep = p.pick
 		}
 		if err := replay.CheckListed(os.DirFS(*dir)); err != nil {
-			if fault.CodeOf(err) == replay.ErrCorpus.Code {
-				err = WithCode(Damaged, err)
-			}
-			return fmt.Errorf("saga corpus add: %w", err)
+			return damaged(*dir, err)
 		}
 		added := []string{}
 		for _, path := range args {
 			kept, err := keep(*dir, path)
 			if err != nil {
-				return fmt.Errorf("saga corpus add: %w", err)
+				return err
 			}
 			if kept {
 				added = append(added, path)
@@ -120,10 +113,10 @@ for the thousands that a run of "make chaos CORPUS=DIR" leaves.`,
 		}
 		sums, err := replay.SumsOf(os.DirFS(*dir))
 		if err != nil {
-			return fmt.Errorf("saga corpus add: %w", err)
+			return err
 		}
 		if err := os.WriteFile(filepath.Join(*dir, replay.CorpusSums), sums, 0o644); err != nil {
-			return fmt.Errorf("saga corpus add: %w", err)
+			return err
 		}
 		if p.json {
 			return writeJSON(p.Stdout, map[string]any{"added": added, "bundles": bytes.Count(sums, []byte("\n"))})

@@ -23,10 +23,10 @@ stand still under it.`,
 	}
 	where := p.whereFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return p.withSagas(c, where(), func(s Sagas) error {
+		return with(c, p.Sagas, where(), ToRead, func(s Sagas) error {
 			all, err := s.Definitions(c.Context())
 			if err != nil {
-				return fmt.Errorf("saga drain: %w", err)
+				return err
 			}
 			return p.printDefinitions(all)
 		})
@@ -51,7 +51,7 @@ func (p *program) printDefinitions(all []audit.Definition) error {
 		}
 		if !has && d.Open > 0 {
 			code = code.in(red)
-			stranded = errors.Join(stranded, WithCode(NoCode, fmt.Errorf("saga drain: %d sagas of version %d are open and this build has no code for it: keep it, or let them end under a build that has", d.Open, d.Version)))
+			stranded = errors.Join(stranded, WithCode(NoCode, fmt.Errorf("%d sagas of version %d are open and this build has no code for it: keep it, or let them end under a build that has", d.Open, d.Version)))
 		}
 		if !d.Oldest.IsZero() {
 			oldest = moment(d.Oldest)

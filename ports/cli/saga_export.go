@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"compress/gzip"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -38,14 +37,14 @@ stand-in within one bundle, so that it replays as the original does.
 	redact := c.Flags().Bool("redact", false, "put stand-ins for user ids and payment data")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if (len(args) > 0) == c.Flags().Changed("query") {
-			return errors.New("saga export: name orders, or choose them with --query, one of the two")
+			return errors.New("name orders, or choose them with --query, one of the two")
 		}
 		for _, id := range args {
 			if _, err := order.ParseID(id); err != nil {
-				return fmt.Errorf("saga export %s: %w", id, err)
+				return fmt.Errorf("%s: %w", id, err)
 			}
 		}
-		h, err := p.histories(c.Context(), c, where(), *query, args)
+		h, err := p.histories(c, where(), *query, args)
 		if err != nil {
 			return err
 		}
@@ -56,7 +55,7 @@ stand-in within one bundle, so that it replays as the original does.
 
 // histories opens the journals that a verb's words choose. None at all is an error: whoever asked
 // for some would take silence for an answer.
-func (p *program) histories(ctx context.Context, c *cobra.Command, where Where, query string, orderIDs []string) (*Histories, error) {
+func (p *program) histories(c *cobra.Command, where Where, query string, orderIDs []string) (*Histories, error) {
 	if p.Histories == nil {
 		return nil, missing(c)
 	}
@@ -67,12 +66,12 @@ func (p *program) histories(ctx context.Context, c *cobra.Command, where Where, 
 			return nil, err
 		}
 	}
-	h, err := p.Histories(ctx, where, q, orderIDs...)
+	h, err := p.Histories(c.Context(), where, q, orderIDs...)
 	if err != nil {
-		return nil, fmt.Errorf("saga %s: %w", c.Name(), err)
+		return nil, err
 	}
 	if h.Sagas == 0 {
-		return nil, errors.Join(WithCode(Damaged, fmt.Errorf("saga %s: the query chooses no saga that has begun and whose journal is here: `millrace saga list` shows what there is, `millrace saga show` in which file an archived journal is", c.Name())), h.Close())
+		return nil, errors.Join(WithCode(Damaged, errors.New("the query chooses no saga that has begun and whose journal is here: `millrace saga list` shows what there is, `millrace saga show` in which file an archived journal is")), h.Close())
 	}
 	return h, nil
 }
@@ -80,29 +79,26 @@ func (p *program) histories(ctx context.Context, c *cobra.Command, where Where, 
 func export(to io.Writer, h *Histories, redact bool) error {
 	bundle, err := replay.NewWriter(to, h.Sagas, h.Entries, redact)
 	if err != nil {
-		return fmt.Errorf("saga export: %w", err)
+		return err
 	}
 	salt := make([]byte, 16)
 	if _, err := rand.Read(salt); err != nil {
-		return fmt.Errorf("saga export: %w", err)
+		return err
 	}
 	for history, err := range h.All {
 		if err != nil {
-			return fmt.Errorf("saga export: %w", err)
+			return err
 		}
 		if redact {
 			if history, err = replay.Redact(history, salt); err != nil {
-				return WithCode(Damaged, fmt.Errorf("saga export: %w: export it without --redact and look at it with `millrace saga show`", err))
+				return WithCode(Damaged, fmt.Errorf("%w: export it without --redact and look at it with `millrace saga show`", err))
 			}
 		}
 		if err := bundle.Write(history); err != nil {
-			return fmt.Errorf("saga export: %w", err)
+			return err
 		}
 	}
-	if err := bundle.Close(); err != nil {
-		return fmt.Errorf("saga export: %w", err)
-	}
-	return nil
+	return bundle.Close()
 }
 
 // openBundle opens a bundle, or the archive of one, after it was read once to its end: of one that was
@@ -169,9 +165,10 @@ func checkBundle(from io.Reader) (replay.Header, error) {
 	return bundle.Header, nil
 }
 
+// damaged says where an error was met, a file or a corpus, and gives what is not whole its exit code.
 func damaged(path string, err error) error {
 	err = fmt.Errorf("%s: %w", path, err)
-	if fault.CodeOf(err) == replay.ErrBundle.Code {
+	if code := fault.CodeOf(err); code == replay.ErrBundle.Code || code == replay.ErrCorpus.Code {
 		return WithCode(Damaged, err)
 	}
 	return err

@@ -55,15 +55,15 @@ the end. --ignore takes JSON pointers into an entry, such as /after/reason or /s
 		}
 		o.Decisions = *decisions && p.json
 		if (len(args) == 1) == f.Changed("query") || len(args) > 1 {
-			return errors.New("saga replay: name an order or a bundle, or choose sagas with --query, one of the three")
+			return errors.New("name an order or a bundle, or choose sagas with --query, one of the three")
 		}
-		h, err := p.chosen(c, where, *query, args)
+		h, err := p.chosen(c, where(), *query, args)
 		if err != nil {
 			return err
 		}
 		sum, err := p.replayAll(h, o, *junit)
 		if err = errors.Join(err, h.Close()); err != nil {
-			return fmt.Errorf("saga replay: %w", err)
+			return err
 		}
 		return verdictOf(sum)
 	}
@@ -71,17 +71,13 @@ the end. --ignore takes JSON pointers into an entry, such as /after/reason or /s
 }
 
 // chosen opens what the words of a verb name: an order, a bundle, or what a query chooses.
-func (p *program) chosen(c *cobra.Command, where func() Where, query string, args []string) (*Histories, error) {
+func (p *program) chosen(c *cobra.Command, where Where, query string, args []string) (*Histories, error) {
 	if len(args) == 1 {
 		if _, err := order.ParseID(args[0]); err != nil {
-			h, err := openBundle(args[0])
-			if err != nil {
-				return nil, fmt.Errorf("saga %s: %w", c.Name(), err)
-			}
-			return h, nil
+			return openBundle(args[0])
 		}
 	}
-	return p.histories(c.Context(), c, where(), query, args)
+	return p.histories(c, where, query, args)
 }
 
 func replayOptions(def, match string, ignore []string, sample float64, parallel int) (replay.Options, error) {
@@ -94,21 +90,21 @@ func replayOptions(def, match string, ignore []string, sample float64, parallel 
 	default:
 		n, err := strconv.Atoi(def)
 		if err != nil || n < 1 {
-			return o, fmt.Errorf("saga replay: --def %q: choose current, recorded or the number of a version", def)
+			return o, fmt.Errorf("--def %q: choose current, recorded or the number of a version", def)
 		}
 		o.Definition = n
 	}
 	switch {
 	case !slices.Contains([]replay.Match{replay.Strict, replay.Commands, replay.Terminal}, o.Match):
-		return o, fmt.Errorf("saga replay: --match %q: choose strict, commands or terminal", match)
+		return o, fmt.Errorf("--match %q: choose strict, commands or terminal", match)
 	case sample <= 0 || sample > 1:
-		return o, fmt.Errorf("saga replay: --sample %v: give a share above 0 and up to 1", sample)
+		return o, fmt.Errorf("--sample %v: give a share above 0 and up to 1", sample)
 	case parallel < 1 || parallel > 1024:
-		return o, fmt.Errorf("saga replay: --parallel %d: give a number from 1 to 1024", parallel)
+		return o, fmt.Errorf("--parallel %d: give a number from 1 to 1024", parallel)
 	}
 	for _, pointer := range ignore {
 		if !strings.HasPrefix(pointer, "/") || pointer == "/" {
-			return o, fmt.Errorf("saga replay: --ignore %q: it is a JSON pointer into an entry, such as /after/reason", pointer)
+			return o, fmt.Errorf("--ignore %q: it is a JSON pointer into an entry, such as /after/reason", pointer)
 		}
 	}
 	return o, nil
@@ -215,11 +211,11 @@ func verdictOf(s replay.Summary) error {
 	case s.Diverged > 0:
 		return WithCode(Found, errSilent)
 	case s.NoDefinition > 0:
-		return WithCode(NoCode, fmt.Errorf("saga replay: this build has no code for the definition of %d sagas: replay them with a build that has, or with --def current to see what it would decide for them", s.NoDefinition))
+		return WithCode(NoCode, fmt.Errorf("this build has no code for the definition of %d sagas: replay them with a build that has, or with --def current to see what it would decide for them", s.NoDefinition))
 	case s.Unreplayable > 0:
-		return WithCode(Damaged, fmt.Errorf("saga replay: %d histories are damaged, incomplete or not readable by this build: look at them with `millrace saga show`", s.Unreplayable))
+		return WithCode(Damaged, fmt.Errorf("%d histories are damaged, incomplete or not readable by this build: look at them with `millrace saga show`", s.Unreplayable))
 	case s.Sagas == 0:
-		return WithCode(Damaged, errors.New("saga replay: no saga was in the sample: raise --sample"))
+		return WithCode(Damaged, errors.New("no saga was in the sample: raise --sample"))
 	default:
 		return nil
 	}

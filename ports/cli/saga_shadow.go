@@ -53,7 +53,7 @@ Prometheus at /metrics.`,
 			return err
 		}
 		if *every <= 0 || *lasts < 0 {
-			return errors.New("saga shadow: --every must be above 0 and --for must not be negative")
+			return errors.New("--every must be above 0 and --for must not be negative")
 		}
 		q, err := parseQuery([]string{*query}, p.Now())
 		if err != nil {
@@ -66,7 +66,7 @@ Prometheus at /metrics.`,
 		if *addr != "" {
 			end, err := s.serve(c.Context(), *addr)
 			if err != nil {
-				return fmt.Errorf("saga shadow: --metrics: %w", err)
+				return fmt.Errorf("--metrics: %w", err)
 			}
 			defer end()
 		}
@@ -116,7 +116,7 @@ func (s *shadow) follow(ctx context.Context, lasts, every time.Duration) error {
 		case ctx.Err() != nil:
 			return s.end(began)
 		case err != nil:
-			return fmt.Errorf("saga shadow: %w", err)
+			return err
 		case last, s.stop && len(s.diverged) > 0:
 			return s.end(began)
 		}
@@ -215,7 +215,7 @@ func (s *shadow) end(began time.Time) error {
 		fmt.Fprintf(s.Stderr, "followed for %s\n", s.Now().Sub(began).Round(time.Second))
 	}
 	if s.sum.Sagas == 0 {
-		return WithCode(Damaged, errors.New("saga shadow: no saga moved, so nothing was compared and nothing is known of this build: follow for longer, while orders come"))
+		return WithCode(Damaged, errors.New("no saga moved, so nothing was compared and nothing is known of this build: follow for longer, while orders come"))
 	}
 	return verdictOf(s.sum)
 }

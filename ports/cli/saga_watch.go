@@ -28,14 +28,14 @@ pressed. A message that comes after the end is not waited for. With --json, an e
 	every := c.Flags().Duration("every", 500*time.Millisecond, "time between two looks")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if _, err := order.ParseID(args[0]); err != nil {
-			return fmt.Errorf("saga watch %s: %w", args[0], err)
+			return fmt.Errorf("%s: %w", args[0], err)
 		}
 		if *every <= 0 {
-			return errors.New("saga watch: --every must be above 0")
+			return errors.New("--every must be above 0")
 		}
-		return p.withSagas(c, where(), func(s Sagas) error {
+		return with(c, p.Sagas, where(), ToRead, func(s Sagas) error {
 			if err := p.watch(c.Context(), s, args[0], *every); err != nil {
-				return fmt.Errorf("saga watch %s: %w", args[0], err)
+				return fmt.Errorf("%s: %w", args[0], err)
 			}
 			return nil
 		})

@@ -44,12 +44,12 @@ definition that the saga has. Nothing is stored or sent.`,
 			}
 		}
 		if given != 1 {
-			return errors.New("saga whatif: give one of --inject, --drop, --advance and --reorder")
+			return errors.New("give one of --inject, --drop, --advance and --reorder")
 		}
 		if err := p.fillChange(&change, *inject, *reorder); err != nil {
-			return fmt.Errorf("saga whatif: %w", err)
+			return err
 		}
-		h, err := p.chosen(c, where, "", args)
+		h, err := p.chosen(c, where(), "", args)
 		if err != nil {
 			return err
 		}
@@ -94,22 +94,22 @@ func (p *program) fillChange(c *replay.Change, inject, reorder string) error {
 
 func (p *program) whatIf(h *Histories, change replay.Change) error {
 	if h.Sagas != 1 {
-		return fmt.Errorf("saga whatif: the bundle has %d sagas: export the one that is meant", h.Sagas)
+		return fmt.Errorf("the bundle has %d sagas: export the one that is meant", h.Sagas)
 	}
 	for history, err := range h.All {
 		if err != nil {
-			return fmt.Errorf("saga whatif: %w", err)
+			return err
 		}
 		path, err := replay.WhatIf(history, change, replay.Options{})
 		if errors.Is(err, replay.ErrVersion) {
-			return WithCode(NoCode, fmt.Errorf("saga whatif %s: %w", history.Saga.OrderID, err))
+			return WithCode(NoCode, fmt.Errorf("%s: %w", history.Saga.OrderID, err))
 		}
 		var damage *replay.Damage
 		if errors.As(err, &damage) {
-			return WithCode(Damaged, fmt.Errorf("saga whatif %s: the history is damaged or incomplete: %w", history.Saga.OrderID, err))
+			return WithCode(Damaged, fmt.Errorf("%s: the history is damaged or incomplete: %w", history.Saga.OrderID, err))
 		}
 		if err != nil {
-			return fmt.Errorf("saga whatif %s: %w", history.Saga.OrderID, err)
+			return fmt.Errorf("%s: %w", history.Saga.OrderID, err)
 		}
 		if p.json {
 			return writeJSON(p.Stdout, path)

@@ -163,15 +163,15 @@ func (p *program) healthcheck() *cobra.Command {
 			defer cancel()
 			request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 			if err != nil {
-				return fmt.Errorf("healthcheck: give it a URL such as http://127.0.0.1:8080/readyz: %w", err)
+				return fmt.Errorf("give it a URL such as http://127.0.0.1:8080/readyz: %w", err)
 			}
 			answer, err := p.HTTP.Do(request)
 			if err != nil {
-				return fmt.Errorf("healthcheck: nothing answers at %s: %w", url, err)
+				return fmt.Errorf("nothing answers at %s: %w", url, err)
 			}
 			defer answer.Body.Close()
 			if answer.StatusCode != http.StatusOK {
-				return fmt.Errorf("healthcheck: %s answers %s", url, answer.Status)
+				return fmt.Errorf("%s answers %s", url, answer.Status)
 			}
 			return nil
 		},

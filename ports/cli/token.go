@@ -62,7 +62,7 @@ it sees, lists, cancels and places everybody's.`,
 		now := p.Now().Truncate(time.Second) // a token knows no less
 		t, err := p.SignToken(o, now)
 		if err != nil {
-			return fmt.Errorf("token: %w", err)
+			return err
 		}
 		if t.Demo {
 			fmt.Fprintln(p.Stderr, "signed with the demonstration's secret: `millrace up` takes it as long as no JWT_SECRET is set, production never does")
@@ -83,15 +83,15 @@ it sees, lists, cancels and places everybody's.`,
 
 func (o TokenOptions) check() error {
 	if !userForm.MatchString(o.User) {
-		return fmt.Errorf("token: --user %q: give 1 to 64 letters, digits, _ or -", o.User)
+		return fmt.Errorf("--user %q: give 1 to 64 letters, digits, _ or -", o.User)
 	}
 	for word := range strings.FieldsSeq(o.Scope) {
 		if !scopeForm.MatchString(word) {
-			return fmt.Errorf("token: --scope %q: give printable characters other than \" and \\, such as orders:all", word)
+			return fmt.Errorf("--scope %q: give printable characters other than \" and \\, such as orders:all", word)
 		}
 	}
 	if o.Expires < time.Second {
-		return fmt.Errorf("token: --expires %s: give at least a second, such as 1h", o.Expires)
+		return fmt.Errorf("--expires %s: give at least a second, such as 1h", o.Expires)
 	}
 	return nil
 }

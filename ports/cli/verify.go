@@ -32,7 +32,7 @@ of the "millrace up" which runs on it with .millrace as its folder, or the one a
 		}
 		report, err := p.Verify(c.Context(), where(), *settled)
 		if err != nil {
-			return fmt.Errorf("verify: %w", err)
+			return err
 		}
 		if p.json {
 			err = writeJSON(p.Stdout, report)

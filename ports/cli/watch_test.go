@@ -36,8 +36,8 @@ func (w *watched) Show(context.Context, string) (audit.History, error) {
 
 func watching(w *watched) (*program, *bytes.Buffer, Deps) {
 	var out bytes.Buffer
-	d := Deps{Stdout: &out, Stderr: io.Discard, Terminal: func(io.Writer) bool { return false }, Sagas: func(context.Context, Where) (Sagas, func() error, error) {
-		return w, nil, nil
+	d := Deps{Stdout: &out, Stderr: io.Discard, Terminal: func(io.Writer) bool { return false }, Sagas: func(context.Context, Where, Access) (Sagas, func() error, error) {
+		return w, func() error { return nil }, nil
 	}}
 	return newProgram(d), &out, d
 }
