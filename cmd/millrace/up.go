@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -37,10 +39,11 @@ type upOptions struct {
 	BasePort  int
 	KafkaPort int
 	LogFormat string
+	JSON      bool
 }
 
 // up runs every service in this process, on embedded parts where no real one is named.
-func up(ctx context.Context, o upOptions, out *os.File) error {
+func up(ctx context.Context, o upOptions, out io.Writer) error {
 	c, err := config.Load(".", os.Environ())
 	if err != nil {
 		return err
@@ -228,22 +231,16 @@ func portHint(err error, flag string) error {
 	return fmt.Errorf("%w: choose other ports with %s", err, flag)
 }
 
-func printReady(out *os.File, o upOptions, c *config.Config) {
-	rows := [][2]string{}
-	for _, service := range services {
-		rows = append(rows, [2]string{service.name, "http://" + address(o.BasePort+portOf[service.name])})
+// printReady says that an order can be placed, and where everything is: to people with what they may try, to
+// programs as a document of one line. The last line is the same for both.
+func printReady(out io.Writer, o upOptions, c *config.Config) {
+	at, url := addressesOf(o, c), "http://"+address(o.BasePort)
+	if o.JSON {
+		_ = json.NewEncoder(out).Encode(at) // whoever does not read it is not told
+		fmt.Fprintf(out, "ready %s\n", url)
+		return
 	}
-	rows = append(rows,
-		[2]string{"payment provider", c.PSPURL},
-		[2]string{"mail (SMTP)", net.JoinHostPort(c.SMTP.Host, strconv.Itoa(c.SMTP.Port))},
-		[2]string{"kafka", c.Kafka.Brokers[0]},
-		[2]string{"redis", net.JoinHostPort(c.Redis.Host, strconv.Itoa(c.Redis.Port))},
-		[2]string{"data", o.Data},
-	)
-	for _, row := range rows {
-		fmt.Fprintf(out, "  %-22s %s\n", row[0], row[1])
-	}
-	url := "http://" + address(o.BasePort)
+	at.print(out)
 	get, token := "", ""
 	switch {
 	case c.AuthMode != "jwt":
@@ -257,6 +254,39 @@ func printReady(out *os.File, o upOptions, c *config.Config) {
 		"  curl -sS '%[1]s/api/v1/orders?limit=3'%[4]s\n"+
 		"  ls %[2]s\n\n", url, filepath.Join(o.Data, "mail"), get, token)
 	fmt.Fprintf(out, "ready %s\n", url)
+}
+
+// addresses are where everything is that this instance stands on.
+type addresses struct {
+	Services map[string]string `json:"services"` // URLs
+	PSP      string            `json:"psp"`      // URL
+	SMTP     string            `json:"smtp"`
+	Kafka    string            `json:"kafka"`
+	Redis    string            `json:"redis"`
+	Data     string            `json:"data"` // folder
+}
+
+func addressesOf(o upOptions, c *config.Config) addresses {
+	a := addresses{
+		Services: map[string]string{}, PSP: c.PSPURL, SMTP: net.JoinHostPort(c.SMTP.Host, strconv.Itoa(c.SMTP.Port)),
+		Kafka: c.Kafka.Brokers[0], Redis: net.JoinHostPort(c.Redis.Host, strconv.Itoa(c.Redis.Port)), Data: o.Data,
+	}
+	for _, service := range services {
+		a.Services[service.name] = "http://" + address(o.BasePort+portOf[service.name])
+	}
+	return a
+}
+
+func (a addresses) print(out io.Writer) {
+	line := func(name, where string) { fmt.Fprintf(out, "  %-22s %s\n", name, where) }
+	for _, service := range services {
+		line(service.name, a.Services[service.name])
+	}
+	line("payment provider", a.PSP)
+	line("mail (SMTP)", a.SMTP)
+	line("kafka", a.Kafka)
+	line("redis", a.Redis)
+	line("data", a.Data)
 }
 
 // mailbox shows what the mail sink received.

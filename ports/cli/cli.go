@@ -72,6 +72,7 @@ type UpOptions struct {
 	BasePort  int
 	KafkaPort int
 	LogFormat string // text or json
+	JSON      bool   // what it listens on is told as JSON
 }
 
 // Where says which stored state a verb acts on: that in the folder Data, or, when Data is empty,

@@ -91,6 +91,9 @@ func fakeDeps() cli.Deps {
 		Version: "v1.2.3", Stdout: os.Stdout, Stderr: os.Stderr,
 		Up: func(_ context.Context, o cli.UpOptions) error {
 			say("up %s %d %d %s", o.Data, o.BasePort, o.KafkaPort, o.LogFormat)
+			if o.JSON {
+				say("for programs")
+			}
 			return nil
 		},
 		Serve: func(_ context.Context, service string) error { say("serve %s", service); return nil },

@@ -17,7 +17,8 @@ func (p *program) up() *cobra.Command {
 		Short: "Run all services in one process; needs nothing else",
 		Long: `Run the six services with a database, a broker, a cache, a payment provider and a mail sink of their
 own, all on 127.0.0.1. Any of those is replaced by a real one when its variable is set: POSTGRES_HOST,
-KAFKA_BROKERS, REDIS_HOST, SMTP_HOST, PSP_URL. Stop it with Ctrl-C; what is stored stays.`,
+KAFKA_BROKERS, REDIS_HOST, SMTP_HOST, PSP_URL. Stop it with Ctrl-C; what is stored stays. When an order can be
+placed it tells its addresses, with --json as a document of one line, and then "ready http://127.0.0.1:8080".`,
 		Example: "  millrace up\n  millrace up --data /tmp/second --base-port 9080",
 		Args:    exactly(),
 	}
@@ -40,6 +41,7 @@ KAFKA_BROKERS, REDIS_HOST, SMTP_HOST, PSP_URL. Stop it with Ctrl-C; what is stor
 
 // fill puts in what the flags leave open.
 func (p *program) fill(o *UpOptions) error {
+	o.JSON = p.json
 	const defaultBase, defaultKafka, ports = 8080, 9092, 10
 	if o.BasePort < 1 || o.BasePort > 65535-ports {
 		return fmt.Errorf("--base-port %d: choose one from 1 to %d, the %d ports from there on are used", o.BasePort, 65535-ports, ports)
