@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"millrace/adapters/config"
+	"millrace/adapters/embedded"
 	"millrace/ports/cli"
 )
 
@@ -57,7 +58,15 @@ func configVerb() ([]cli.Setting, error) {
 	}
 	var shown []cli.Setting
 	for _, s := range c.Table() {
-		shown = append(shown, cli.Setting(s))
+		shown = append(shown, cli.Setting{Name: s.Name, Value: s.Value, Source: s.Source, Note: noteOn(c, s.Name)})
 	}
 	return shown, nil
+}
+
+// noteOn tells where `up` goes its own way because nobody has said otherwise.
+func noteOn(c *config.Config, setting string) string {
+	if setting == "KAFKA_PARTITIONS" && !c.Given(setting) && len(c.Kafka.Brokers) == 0 {
+		return fmt.Sprintf("`millrace up` makes %d in a broker of its own", embedded.Partitions)
+	}
+	return ""
 }

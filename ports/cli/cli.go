@@ -91,7 +91,8 @@ type Finding struct {
 type Setting struct {
 	Name   string `json:"name"`
 	Value  string `json:"value"`
-	Source string `json:"source"` // such as environment or default
+	Source string `json:"source"`         // such as environment or default
+	Note   string `json:"note,omitempty"` // where another value is in force after all
 }
 
 // Sagas reads sagas; it cannot act on them.

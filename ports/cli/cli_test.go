@@ -112,7 +112,7 @@ func fakeDeps() cli.Deps {
 			return []cli.Finding{{Check: "kafka", State: "fail", Detail: "does not answer", Mend: "set KAFKA_BROKERS"}}, nil
 		},
 		Config: func() ([]cli.Setting, error) {
-			return []cli.Setting{{Name: "POSTGRES_PASSWORD", Value: "***", Source: "environment"}}, nil
+			return []cli.Setting{{Name: "POSTGRES_PASSWORD", Value: "***", Source: "environment"}, {Name: "KAFKA_PARTITIONS", Value: "12", Source: "default", Note: "3 elsewhere"}}, nil
 		},
 		Verify: fakeVerify,
 		SignToken: func(o cli.TokenOptions, now time.Time) (cli.Token, error) {

@@ -119,7 +119,11 @@ func (p *program) config() *cobra.Command {
 			}
 			rows := make([][]cell, len(settings))
 			for i, s := range settings {
-				rows[i] = []cell{word("%s", s.Name), word("%s", s.Value), word("%s", s.Source).in(faint)}
+				source := s.Source
+				if s.Note != "" {
+					source += "; " + s.Note
+				}
+				rows[i] = []cell{word("%s", s.Name), word("%s", s.Value), word("%s", source).in(faint)}
 			}
 			p.table(p.Stdout, []string{"SETTING", "VALUE", "FROM"}, rows)
 			return nil
