@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"millrace/app/audit"
+	"millrace/app/messages"
 )
 
 // step is one entry of a journal with one message that it sent, if any; and the order it is of,
@@ -108,7 +109,7 @@ func (p *pass) stepped(of *steps, s *step) {
 // ended compares an order's end with what was told of it.
 func (p *pass) ended(of *steps) {
 	f := p.found.of(audit.OutboxMatchesState)
-	terminal := of.status == "CONFIRMED" || of.status == "FAILED" || of.status == "CANCELLED"
+	terminal := messages.Ended(of.status)
 	switch {
 	case of.archived > 0 && !terminal:
 		f.broken(of.orderID, "the order is %s, and its journal was archived as that of one that has ended", of.status)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 
 	"millrace/app/audit"
+	"millrace/app/messages"
 )
 
 // What the four databases say of one order.
@@ -28,9 +29,7 @@ type (
 	}
 )
 
-func (o *ordered) ended() bool {
-	return o.status == "CONFIRMED" || o.status == "FAILED" || o.status == "CANCELLED"
-}
+func (o *ordered) ended() bool { return messages.Ended(o.status) }
 
 // orders walks through all orders and, beside them, through what payment, inventory, notification
 // and the provider say of each. Everything found here is a suspect: it compares databases.

@@ -8,6 +8,7 @@ import (
 	"millrace/adapters/sqldb"
 	app "millrace/app/analytics"
 	"millrace/app/audit"
+	"millrace/app/messages"
 	"millrace/sagas/replay"
 )
 
@@ -58,7 +59,7 @@ func (r *rebuild) fillFrom(ctx context.Context, total int, histories func(func(r
 		var ended []app.Ended
 		for _, h := range chunk {
 			o := orders[h.Saga.OrderID]
-			if !terminal(o.Status) {
+			if !messages.Ended(o.Status) {
 				continue // it is left to the catching up, with what is written by then
 			}
 			if m, err := r.source.told(h); err == nil && m == nil {

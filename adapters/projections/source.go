@@ -16,7 +16,6 @@ import (
 	app "millrace/app/analytics"
 	"millrace/app/audit"
 	"millrace/app/messages"
-	"millrace/domain/order"
 	"millrace/sagas/replay"
 )
 
@@ -157,7 +156,7 @@ func (s *source) again(ctx context.Context, orders []placed, take func([]app.End
 // damage.
 func (s *source) end(h replay.History, o placed) (app.Ended, bool) {
 	m, err := s.told(h)
-	terminal := terminal(o.Status)
+	terminal := messages.Ended(o.Status)
 	switch {
 	case err == nil && m == nil && !terminal:
 		return app.Ended{}, false
@@ -215,10 +214,6 @@ func told(h replay.History) (*messages.OrderCompleted, error) {
 		}
 	}
 	return nil, nil //nolint:nilnil // it has not ended
-}
-
-func terminal(status string) bool {
-	return status == order.Confirmed.String() || status == order.Failed.String() || status == order.Cancelled.String()
 }
 
 // whole fails with ErrHistory when something was damaged.

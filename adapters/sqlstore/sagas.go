@@ -153,11 +153,7 @@ func (t *sagaTx) Keep(i *engine.Instance) {
 	if was != nil && was.Step == i.State.Step && was.Status == i.State.Status && was.Reason == i.State.Reason {
 		return
 	}
-	t.stage(orderStatusRow, i.OrderID, i.State.Status.String(), i.State.Reason, undoing(i.State.Step), t.now)
-}
-
-func undoing(step saga.Step) bool {
-	return step == saga.UndoingInventory || step == saga.UndoingPayment
+	t.stage(orderStatusRow, i.OrderID, i.State.Status.String(), i.State.Reason, i.State.Step.Undoing(), t.now)
 }
 
 func (t *sagaTx) Mark(orderID string, e order.Entry) {

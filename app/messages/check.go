@@ -18,8 +18,13 @@ func (m *OrderCreated) check() error {
 	return nil
 }
 
+// Ended says whether a status is one with which an order ends: the statuses that OrderCompleted may tell.
+func Ended(status string) bool {
+	return status == "CONFIRMED" || status == "FAILED" || status == "CANCELLED"
+}
+
 func (m *OrderCompleted) check() error {
-	if m.UserID == "" || m.Status != "CONFIRMED" && m.Status != "FAILED" && m.Status != "CANCELLED" {
+	if m.UserID == "" || !Ended(m.Status) {
 		return fmt.Errorf("OrderCompleted needs a userId and a status that is CONFIRMED, FAILED or CANCELLED")
 	}
 	return nil

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"millrace/app/messages"
 )
 
 // api is the HTTP interface of a running Millrace.
@@ -67,11 +69,7 @@ type page struct {
 	Next  *string `json:"nextCursor"`
 }
 
-func (s shown) ended() bool { return terminal(s.Status) }
-
-func terminal(status string) bool {
-	return status == "CONFIRMED" || status == "FAILED" || status == "CANCELLED"
-}
+func (s shown) ended() bool { return messages.Ended(s.Status) }
 
 func (s shown) reason() string {
 	if s.Reason == nil {

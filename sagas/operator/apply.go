@@ -241,11 +241,11 @@ func (i *doing) outcome(act saga.Act, p Progress) (outcome, detail string) {
 	switch {
 	case act == saga.ToVersion:
 		left = p.Version > i.Version
-	case act == saga.Compensate, undoing(i.To) && !undoing(i.State):
+	case act == saga.Compensate, i.To.Undoing() && !i.State.Undoing():
 		left = p.State.Step.Terminal()
 	case act == saga.Resume, act == saga.FireTimer:
 		left = left || p.State.Entry != i.Entry
-	case act == saga.Redrive && !undoing(i.State) && timedOut(p.State):
+	case act == saga.Redrive && !i.State.Undoing() && timedOut(p.State):
 		return plan.FailedAgain, fmt.Sprintf("it was undone meanwhile for %s: it is %s", p.State.Reason, p.State.Step)
 	case act == saga.Redrive && i.cancelled(p.State):
 		return plan.Skipped, "a cancel came first: it is " + p.State.Step.String()
@@ -274,7 +274,7 @@ func (i *doing) cancelled(s saga.State) bool {
 // timedOut says whether a saga undoes its order, or has, because nobody answered in time.
 func timedOut(s saga.State) bool {
 	late := s.Reason == messages.ReasonPaymentTimeout || s.Reason == messages.ReasonInventoryTimeout
-	return late && (undoing(s.Step) || s.Step == saga.Failed)
+	return late && (s.Step.Undoing() || s.Step == saga.Failed)
 }
 
 // end tells what became of an item, and has what was done noted.

@@ -240,7 +240,7 @@ func (d *Desk) item(act saga.Act, version int, id string, s Standing) (Item, err
 		return Item{}, err
 	}
 	item.To, item.Timeouts = decision.State.Step, timeoutsOf(decision.SetTimers, d.waits)
-	undoes := act == saga.Compensate || undoing(item.To) && !undoing(item.State)
+	undoes := act == saga.Compensate || item.To.Undoing() && !item.State.Undoing()
 	for n, m := range decision.Send {
 		spec, _ := messages.SpecOf(m.Name())
 		item.Sends = append(item.Sends, Send{Again: engine.Again{
@@ -258,8 +258,6 @@ func (d *Desk) item(act saga.Act, version int, id string, s Standing) (Item, err
 	}
 	return item, nil
 }
-
-func undoing(s saga.Step) bool { return s == saga.UndoingInventory || s == saga.UndoingPayment }
 
 // order is the act on an item.
 func (i Item) order(act saga.Act, version int, by plan.Act) engine.Order {

@@ -30,6 +30,9 @@ func (s Step) String() string { return s.name }
 // Terminal says whether nothing leads out of s.
 func (s Step) Terminal() bool { return s == Confirmed || s == Failed || s == Cancelled }
 
+// Undoing says whether in s a command of the undo waits for its answer.
+func (s Step) Undoing() bool { return s == UndoingInventory || s == UndoingPayment }
+
 // ParseStep takes a name as String gives it.
 func ParseStep(name string) (Step, error) {
 	if i := slices.Index(Steps, Step{name}); i >= 0 {

@@ -111,7 +111,7 @@ func (c *Coverage) Add(h History) {
 }
 
 func (c *Coverage) absorbed(kind string, step saga.Step, applied map[string]bool) {
-	undoing := step == saga.UndoingInventory || step == saga.UndoingPayment
+	undoing := step.Undoing()
 	forward := kind == (messages.PaymentSucceeded{}).Name() || kind == (messages.InventoryReserved{}).Name()
 	timer := kind == (saga.TimedOut{Timer: saga.Timer{Name: saga.PaymentTimer}}).Name() ||
 		kind == (saga.TimedOut{Timer: saga.Timer{Name: saga.InventoryTimer}}).Name()
