@@ -1,7 +1,8 @@
 // Package audit reads what the services have written and says whether it fits together: the
 // invariants of `millrace verify`, and the sagas with their journals. It reads the tables of all
 // services, which nobody else may, and for that it only reads: nothing that writes, publishes or
-// calls a service may be in this package.
+// calls a service may be in this package. (What operators have done is another audit: those who do it write
+// it down, in sqlstore, with what they do.)
 package audit
 
 import (
