@@ -31,12 +31,7 @@ const (
 const whileUp = "embedded, while `millrace up` runs"
 
 // finding is one thing that doctor looked at.
-type finding struct {
-	Name   string
-	State  string // ok, warn or fail
-	Detail string
-	Advice string // what to do, when it is not ok
-}
+type finding = cli.Finding
 
 // doctor looks at everything that the configuration names: is it there, at the right version, and
 // safe. It changes nothing.

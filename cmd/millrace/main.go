@@ -35,7 +35,7 @@ func verbs() cli.Deps {
 		Migrate:   migrateVerb,
 		Seed:      seedAll,
 		PSP:       servePSP,
-		Doctor:    doctorVerb,
+		Doctor:    doctor,
 		Config:    configVerb,
 		Verify:    verify,
 		SignToken: signToken,

@@ -83,26 +83,12 @@ func up(ctx context.Context, o upOptions, out io.Writer) error {
 			return err
 		}
 	}
-	prepare := func(ctx context.Context) error {
-		if err := s.patiently(ctx, "databases", s.checkDatabases); err != nil {
-			return err
-		}
-		if err := s.migrate(ctx); err != nil {
-			return err
-		}
-		for _, seed := range s.seeds {
-			if err := seed(ctx); err != nil {
-				return err
-			}
-		}
-		return s.prepare(ctx)
-	}
 	ready := func(ctx context.Context) {
 		if s.awaitReady(ctx) {
 			printReady(out, o, c)
 		}
 	}
-	return s.process.run(ctx, prepare, ready)
+	return s.process.run(ctx, s.prepareAnew, ready)
 }
 
 // holderBy is what the data folder says of this instance.
@@ -117,63 +103,106 @@ func holderBy(c *config.Config, o upOptions) holder {
 // embed starts our own servers for the parts that no variable names, and points the
 // configuration at them.
 func (s *stack) embed(ctx context.Context, c *config.Config, o upOptions) error {
-	logger := s.logger("embedded")
 	s.retention.archive = cmp.Or(s.retention.archive, filepath.Join(o.Data, "archive"))
 	if c.Postgres.Host == "" {
-		s.openDB = func(ctx context.Context, schema string) (*sqldb.DB, error) {
-			if err := os.MkdirAll(filepath.Join(o.Data, "db"), 0o700); err != nil {
-				return nil, err
-			}
-			return sqldb.OpenSQLite(ctx, databaseFile(o.Data, schema))
-		}
+		s.embedDatabases(o)
 	}
-	if len(c.Kafka.Brokers) == 0 {
-		kafka, err := embedded.StartKafka(address(o.KafkaPort), filepath.Join(o.Data, "kafka"), embedded.KafkaOptions{Log: logger})
-		if err != nil {
-			return portHint(err, "--base-port or --kafka-port")
+	for _, part := range []struct {
+		wanted bool
+		embed  func(context.Context, *config.Config, upOptions) error
+	}{
+		{len(c.Kafka.Brokers) == 0, s.embedKafka},
+		{c.Redis.Host == "", s.embedRedis},
+		{c.SMTP.Host == "", s.embedMail},
+		{c.PSPURL == "", s.embedProvider},
+	} {
+		if !part.wanted {
+			continue
 		}
-		s.process.closeLast(kafka.Close)
-		c.Kafka.Brokers = []string{kafka.Addr()}
-		if !c.Given("KAFKA_PARTITIONS") {
-			if c.Kafka.Partitions, err = kafka.Partitions(ctx, messages.OrderEvents); err != nil {
-				return err
-			}
-		}
-	}
-	if c.Redis.Host == "" {
-		redis, err := embedded.StartRedis(address(o.BasePort+redisPort), embedded.RedisOptions{Log: logger})
-		if err != nil {
-			return portHint(err, "--base-port")
-		}
-		s.process.closeLast(redis.Close)
-		c.Redis.Host, c.Redis.Port, c.Redis.Password = loopback, o.BasePort+redisPort, ""
-		s.dedupeTTL = 5 * time.Minute
-	}
-	if c.SMTP.Host == "" {
-		mail, err := embedded.StartMail(address(o.BasePort+smtpPort), filepath.Join(o.Data, "mail"), logger)
-		if err != nil {
-			return portHint(err, "--base-port")
-		}
-		s.process.closeLast(mail.Close)
-		c.SMTP.Host, c.SMTP.Port, c.SMTP.User = loopback, o.BasePort+smtpPort, ""
-		s.mailbox = mailbox(mail, logger)
-	}
-	if c.PSPURL == "" {
-		sim, err := simulator.Open(filepath.Join(o.Data, "psp"), simulator.Options{Log: logger})
-		if err != nil {
+		if err := part.embed(ctx, c, o); err != nil {
 			return err
 		}
-		s.process.closeLast(sim.Close)
-		l, err := listenOn(loopback, o.BasePort+pspPort, "--base-port")
-		if err != nil {
-			return err
-		}
-		s.process.accepting = append(s.process.accepting, part{"payment provider simulator", func(ctx context.Context) error {
-			return httpapi.Serve(ctx, l, sim.Handler(), logger)
-		}})
-		c.PSPURL = "http://" + address(o.BasePort+pspPort)
 	}
 	return nil
+}
+
+func (s *stack) embedDatabases(o upOptions) {
+	s.openDB = func(ctx context.Context, schema string) (*sqldb.DB, error) {
+		if err := os.MkdirAll(filepath.Join(o.Data, "db"), 0o700); err != nil {
+			return nil, err
+		}
+		return sqldb.OpenSQLite(ctx, databaseFile(o.Data, schema))
+	}
+}
+
+func (s *stack) embedKafka(ctx context.Context, c *config.Config, o upOptions) error {
+	kafka, err := embedded.StartKafka(address(o.KafkaPort), filepath.Join(o.Data, "kafka"), embedded.KafkaOptions{Log: s.logger("embedded")})
+	if err != nil {
+		return portHint(err, "--base-port or --kafka-port")
+	}
+	s.process.closeLast(kafka.Close)
+	c.Kafka.Brokers = []string{kafka.Addr()}
+	if !c.Given("KAFKA_PARTITIONS") {
+		c.Kafka.Partitions, err = kafka.Partitions(ctx, messages.OrderEvents)
+	}
+	return err
+}
+
+func (s *stack) embedRedis(_ context.Context, c *config.Config, o upOptions) error {
+	redis, err := embedded.StartRedis(address(o.BasePort+redisPort), embedded.RedisOptions{Log: s.logger("embedded")})
+	if err != nil {
+		return portHint(err, "--base-port")
+	}
+	s.process.closeLast(redis.Close)
+	c.Redis.Host, c.Redis.Port, c.Redis.Password = loopback, o.BasePort+redisPort, ""
+	s.dedupeTTL = 5 * time.Minute
+	return nil
+}
+
+func (s *stack) embedMail(_ context.Context, c *config.Config, o upOptions) error {
+	logger := s.logger("embedded")
+	mail, err := embedded.StartMail(address(o.BasePort+smtpPort), filepath.Join(o.Data, "mail"), logger)
+	if err != nil {
+		return portHint(err, "--base-port")
+	}
+	s.process.closeLast(mail.Close)
+	c.SMTP.Host, c.SMTP.Port, c.SMTP.User = loopback, o.BasePort+smtpPort, ""
+	s.mailbox = mailbox(mail, logger)
+	return nil
+}
+
+func (s *stack) embedProvider(_ context.Context, c *config.Config, o upOptions) error {
+	logger := s.logger("embedded")
+	sim, err := simulator.Open(filepath.Join(o.Data, "psp"), simulator.Options{Log: logger})
+	if err != nil {
+		return err
+	}
+	s.process.closeLast(sim.Close)
+	l, err := listenOn(loopback, o.BasePort+pspPort, "--base-port")
+	if err != nil {
+		return err
+	}
+	s.process.accepting = append(s.process.accepting, part{"payment provider simulator", func(ctx context.Context) error {
+		return httpapi.Serve(ctx, l, sim.Handler(), logger)
+	}})
+	c.PSPURL = "http://" + address(o.BasePort+pspPort)
+	return nil
+}
+
+// prepareAnew is prepare for databases that may be new: it migrates and seeds them first.
+func (s *stack) prepareAnew(ctx context.Context) error {
+	if err := s.patiently(ctx, "databases", s.checkDatabases); err != nil {
+		return err
+	}
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	for _, seed := range s.seeds {
+		if err := seed(ctx); err != nil {
+			return err
+		}
+	}
+	return s.prepare(ctx)
 }
 
 // migrate brings every database to this build's version.

@@ -42,15 +42,6 @@ func migrateVerb(ctx context.Context, direction string, w cli.Where, out io.Writ
 	return nil
 }
 
-func doctorVerb(ctx context.Context, w cli.Where) ([]cli.Finding, error) {
-	found, err := doctor(ctx, w)
-	shown := make([]cli.Finding, len(found))
-	for i, f := range found {
-		shown[i] = cli.Finding{Check: f.Name, State: f.State, Detail: f.Detail, Mend: f.Advice}
-	}
-	return shown, err
-}
-
 func configVerb() ([]cli.Setting, error) {
 	c, err := config.Load(".", os.Environ())
 	if err != nil {

@@ -81,10 +81,10 @@ type Where struct{ Data string }
 
 // Finding is one line of `millrace doctor`.
 type Finding struct {
-	Check  string `json:"check"`
+	Name   string `json:"check"` // of what was looked at
 	State  string `json:"state"` // ok, warn or fail
 	Detail string `json:"detail"`
-	Mend   string `json:"mend,omitempty"` // what to do about it
+	Advice string `json:"mend,omitempty"` // what to do about it
 }
 
 // Setting is one line of `millrace config`. The value of a secret is masked by whoever hands it in.

@@ -107,9 +107,9 @@ func fakeDeps() cli.Deps {
 		PSP: func(_ context.Context, addr, dir string) error { say("psp %s %s", addr, dir); return nil },
 		Doctor: func(_ context.Context, where cli.Where) ([]cli.Finding, error) {
 			if where.Data == "fine" {
-				return []cli.Finding{{Check: "database", State: "ok", Detail: "answers"}, {Check: "kafka", State: "warn", Detail: "no TLS"}}, nil
+				return []cli.Finding{{Name: "database", State: "ok", Detail: "answers"}, {Name: "kafka", State: "warn", Detail: "no TLS"}}, nil
 			}
-			return []cli.Finding{{Check: "kafka", State: "fail", Detail: "does not answer", Mend: "set KAFKA_BROKERS"}}, nil
+			return []cli.Finding{{Name: "kafka", State: "fail", Detail: "does not answer", Advice: "set KAFKA_BROKERS"}}, nil
 		},
 		Config: func() ([]cli.Setting, error) {
 			return []cli.Setting{{Name: "POSTGRES_PASSWORD", Value: "***", Source: "environment"}, {Name: "KAFKA_PARTITIONS", Value: "12", Source: "default", Note: "3 elsewhere"}}, nil

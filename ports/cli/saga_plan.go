@@ -92,12 +92,7 @@ while the plan was made, stands under "refused" with the reason.`,
 		}
 		var open []operator.Chosen
 		if err := with(c, p.Sagas, where(), ToRead, func(s Sagas) error {
-			list, err := s.List(c.Context(), q)
-			for _, one := range list.Items {
-				if step, err := saga.ParseStep(one.State); err != nil || !step.Terminal() { // one that nobody knows is refused by name
-					open = append(open, operator.Chosen{OrderID: one.OrderID, Version: one.Version})
-				}
-			}
+			open, err = openSagas(c.Context(), s, q)
 			return err
 		}); err != nil {
 			return err
@@ -115,6 +110,19 @@ while the plan was made, stands under "refused" with the reason.`,
 		})
 	}
 	return c
+}
+
+// openSagas pins those that a query chooses and that have not ended. One in a step that nobody knows counts as open:
+// the plan refuses it by name.
+func openSagas(ctx context.Context, s Sagas, q audit.Query) ([]operator.Chosen, error) {
+	list, err := s.List(ctx, q)
+	var open []operator.Chosen
+	for _, one := range list.Items {
+		if step, unknown := saga.ParseStep(one.State); unknown != nil || !step.Terminal() {
+			open = append(open, operator.Chosen{OrderID: one.OrderID, Version: one.Version})
+		}
+	}
+	return open, err
 }
 
 // explain says to people what a plan would do, and how to have it done.

@@ -81,7 +81,7 @@ func (p *program) doctor() *cobra.Command {
 		rows := make([][]cell, len(findings))
 		for i, f := range findings {
 			ok = ok && f.State != "fail"
-			rows[i] = []cell{word("%s", f.State).in(colours[f.State]), word("%s", f.Check), word("%s", f.Detail), word("%s", f.Mend)}
+			rows[i] = []cell{word("%s", f.State).in(colours[f.State]), word("%s", f.Name), word("%s", f.Detail), word("%s", f.Advice)}
 		}
 		if p.json {
 			err = writeJSON(p.Stdout, struct {
