@@ -13,6 +13,7 @@ type Opener[T any] func(ctx context.Context, where Where, access Access) (T, fun
 // Access says what a verb is going to do with what it opens.
 type Access bool
 
+// A verb that reads works beside a state that nobody may write to.
 const (
 	ToRead   Access = false
 	ToChange Access = true
