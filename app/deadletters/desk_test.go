@@ -449,7 +449,7 @@ func TestAPlanStatesWhatCanComeOfItAndIsNotAppliedOnAConfirmationAlone(t *testin
 			t.Errorf("in words it is %q", p)
 		}
 		_, err := s.desk().Apply(t.Context(), p, request(p), nil)
-		if !errors.Is(err, deadletters.ErrNewEffects) || s.find("a1").Version != 1 || s.find("c1").Version != 1 {
+		if !errors.Is(err, plan.ErrNewEffects) || s.find("a1").Version != 1 || s.find("c1").Version != 1 {
 			t.Errorf("without a word for it: %v, and a1 is %+v", err, s.find("a1"))
 		}
 		forged := p
@@ -471,7 +471,7 @@ func TestWhatCannotBeReadMayMoveMoney(t *testing.T) {
 		s.add("a1", "a", "waiting")
 		s.stakes = map[string]deadletters.Stakes{"a1": {Unreadable: 1}}
 		p := s.plan(t, deadletters.ActRedrive, "")
-		if _, err := s.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, deadletters.ErrNewEffects) {
+		if _, err := s.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, plan.ErrNewEffects) {
 			t.Errorf("it was applied: %v", err)
 		}
 	})

@@ -2,53 +2,48 @@ package deadletters
 
 import (
 	"context"
-	"errors"
 )
 
 // hold keeps the plan's orders in hand while the run is alive, those too that an earlier run took and could not
 // let go. One that another plan has taken over is not let go by this one.
-func (w *work) hold(ctx context.Context) error {
-	orders, err := w.desk.store.Hold(ctx, w.request.By)
+func (r *run) hold(ctx context.Context) error {
+	orders, err := r.desk.store.Hold(ctx, r.request.By)
 	if err != nil {
 		return err
 	}
-	clear(w.held)
+	clear(r.held)
 	for _, order := range orders {
-		w.held[order] = true
+		r.held[order] = true
 	}
 	return nil
 }
 
-// take takes the letter's order in hand. What an earlier run has done to it is heard of all the same when another
-// plan has the order by now.
-func (w *work) take(ctx context.Context, item Item) error {
+// take takes the letter's order in hand.
+func (r *run) take(ctx context.Context, item Item) error {
 	if item.OrderID == "" {
 		return nil
 	}
-	err := w.desk.store.Take(ctx, item.OrderID, w.request.By)
-	if errors.Is(err, ErrInHand) && w.resumed(item) {
-		return nil
-	}
+	err := r.desk.store.Take(ctx, item.OrderID, r.request.By)
 	if err == nil {
-		w.held[item.OrderID] = true
+		r.held[item.OrderID] = true
 	}
 	return err
 }
 
 // letGo lets the orders go of whose letters everything is known, at all consumers.
-func (w *work) letGo(ctx context.Context, queues []*queue) error {
+func (r *run) letGo(ctx context.Context) error {
 	open := map[string]bool{}
-	for _, q := range queues {
+	for _, q := range r.queues {
 		open[q.order] = open[q.order] || !q.over()
 	}
-	for order := range w.held {
+	for order := range r.held {
 		if open[order] {
 			continue
 		}
-		if err := w.desk.store.LetGo(ctx, order, w.request.By); err != nil {
+		if err := r.desk.store.LetGo(ctx, order, r.request.By); err != nil {
 			return err
 		}
-		delete(w.held, order)
+		delete(r.held, order)
 	}
 	return nil
 }

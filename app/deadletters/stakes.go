@@ -2,11 +2,8 @@ package deadletters
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
-	"millrace/domain/fault"
+	"millrace/domain/money"
 )
 
 // Stakes is what can come of an act on letters in the outside world: by the letters that it hands to
@@ -46,7 +43,7 @@ func (s *Stakes) Add(other Stakes) {
 
 // String is the stakes in words.
 func (s Stakes) String() string {
-	text := fmt.Sprintf("%d mails, %s charged, %s given back", s.Mails, sums(s.Captures), sums(s.Refunds))
+	text := fmt.Sprintf("%d mails, %s charged, %s given back", s.Mails, money.Sums(s.Captures), money.Sums(s.Refunds))
 	if s.Deduplicated > 0 {
 		text += fmt.Sprintf(", %d done already", s.Deduplicated)
 	}
@@ -55,20 +52,6 @@ func (s Stakes) String() string {
 	}
 	return text
 }
-
-func sums(by map[string]int64) string {
-	if len(by) == 0 {
-		return "nothing"
-	}
-	var all []string
-	for _, currency := range slices.Sorted(maps.Keys(by)) {
-		all = append(all, fmt.Sprintf("%d %s", by[currency], currency))
-	}
-	return strings.Join(all, " and ")
-}
-
-// ErrNewEffects: the plan can charge, give money back or mail.
-var ErrNewEffects = fault.New(fault.Conflict, "plan_has_new_effects", "the plan has new effects")
 
 // Totals sums the items of a plan up.
 type Totals struct {

@@ -328,7 +328,7 @@ was sent again three times already and there is no --force.`,
 		r := deadletters.Request{Confirm: flags.confirm, By: by, Force: *force, NewEffects: *fresh, Timeout: flags.timeout, Pace: pace}
 		return p.withLetters(c, where(), true, func(d DeadLetters) error {
 			sum, err := d.Apply(c.Context(), letters, r, p.tellResult)
-			if errors.Is(err, deadletters.ErrNewEffects) {
+			if errors.Is(err, plan.ErrNewEffects) {
 				return WithCode(Refused, fmt.Errorf("dlq apply: nothing was done: %w: if that is meant, give --new-effects", err))
 			}
 			if errors.Is(err, deadletters.ErrTooOften) {

@@ -198,7 +198,7 @@ not confirmed, or when it has new effects (messages with new ids, money, mails) 
 		r := operator.Request{Confirm: flags.confirm, By: by, NewEffects: *fresh, Timeout: flags.timeout, Pace: pace}
 		return p.withActs(c, where(), true, func(a Acts) error {
 			sum, err := a.Apply(c.Context(), made, r, p.tellResult)
-			if errors.Is(err, operator.ErrNewEffects) {
+			if errors.Is(err, plan.ErrNewEffects) {
 				return WithCode(Refused, fmt.Errorf("saga apply: nothing was done: %w: if that is meant, give --new-effects", err))
 			}
 			return p.applied(c, sum, made.SHA256, err)

@@ -391,7 +391,7 @@ func TestNothingIsDoneByAPlanThatIsAlteredUnconfirmedOrMoreThanARepetition(t *te
 		unconfirmed.Confirm = ""
 		refused(altered, request(p), plan.ErrAltered)
 		refused(p, unconfirmed, plan.ErrUnconfirmed)
-		refused(p, request(p), operator.ErrNewEffects)
+		refused(p, request(p), plan.ErrNewEffects)
 		if len(y.begun) != 0 {
 			t.Errorf("%d acts were done all the same", len(y.begun))
 		}

@@ -8,11 +8,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"millrace/app/messages"
 	"millrace/domain/fault"
+	"millrace/domain/money"
 	"millrace/domain/plan"
 	"millrace/sagas/engine"
 	saga "millrace/sagas/order"
@@ -96,9 +96,6 @@ type Chosen struct {
 
 // moved is why a saga is refused that the query may not choose any more.
 const moved = "it moved while the plan was made: plan again"
-
-// ErrNewEffects: the plan has effects that nobody would know for a repetition.
-var ErrNewEffects = fault.New(fault.Conflict, "plan_has_new_effects", "the plan has new effects")
 
 // errUnreadable: what is stored of the saga is no state that this build knows.
 var errUnreadable = fault.New(fault.Conflict, "saga_unreadable", "the saga cannot be read")
@@ -333,16 +330,6 @@ func because(err error) string {
 	return f.Error()
 }
 
-// ids gives the orders of items.
-func ids(items []*doing) []string {
-	all := make([]string, len(items))
-	for i, one := range items {
-		all[i] = one.OrderID
-	}
-	slices.Sort(all)
-	return all
-}
-
 // String is the plan in a line.
 func (p Plan) String() string {
 	t, late := p.Totals, ""
@@ -350,5 +337,5 @@ func (p Plan) String() string {
 		late = fmt.Sprintf(" (%d late)", t.Late)
 	}
 	return fmt.Sprintf("%s %d sagas: %d messages again%s, %d new, %d mails, %s charged, %s given back%s",
-		p.Action, t.Orders, t.Deduplicated+t.Late, late, t.New, t.Mails, money(t.Captures), money(t.Money), p.timeouts())
+		p.Action, t.Orders, t.Deduplicated+t.Late, late, t.New, t.Mails, money.Sums(t.Captures), money.Sums(t.Money), p.timeouts())
 }
