@@ -357,7 +357,7 @@ func TestATimeOutIsSetAsPlannedOrNotAtAll(t *testing.T) {
 	})
 }
 
-func TestASagaThatAnotherApplyHasInHandIsSkipped(t *testing.T) {
+func TestASagaWhoseLeaseAnotherApplyHasIsSkipped(t *testing.T) {
 	t.Parallel()
 	eachFloor(t, func(t *testing.T, f *floor) {
 		f.hear(t, f.orderID, created(f.orderID))

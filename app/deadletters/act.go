@@ -48,10 +48,10 @@ func (r *run) begun(ctx context.Context, q *queue, item Item, earlier bool) (wai
 	return len(q.items) == 0 && len(q.parked) > 0, nil
 }
 
-// actOn takes the item's order in hand and acts on the item, unless the plan has done so before (earlier). Refused is
+// actOn acquires the lease of the item's order and acts on the item, unless the plan has done so before (earlier). Refused is
 // why the act is not done; err, that it is not known whether it is.
 func (r *run) actOn(ctx context.Context, item Item) (earlier bool, refused, err error) {
-	refused = r.take(ctx, item)
+	refused = r.acquireLease(ctx, item)
 	if r.actedOn(item) {
 		return true, nil, nil
 	}

@@ -25,7 +25,7 @@ type Request struct {
 const pollInterval = 100 * time.Millisecond
 
 // Apply does what a plan says, and waits until it is known what came of it. Letters of one order are
-// dealt with one after the other, different orders side by side; an order that another apply has in hand, of
+// dealt with one after the other, different orders side by side; an order whose lease another apply has, of
 // letters or of sagas, is skipped. Each result is told as soon as it
 // is known. Applying a plan again goes on where the last time ended and does nothing twice.
 //
@@ -38,7 +38,7 @@ func (d *Desk) Apply(ctx context.Context, p Plan, request Request, tell func(pla
 	r := &run{
 		desk: d, plan: p, request: request, tell: tell, sum: plan.Sum{OK: true, Items: []plan.Result{}},
 		throttle: plan.NewGait(request.Pace, len(p.Items), d.now), queues: queuesOf(p.Items),
-		held: map[string]bool{}, earlier: map[string]bool{}, deadline: d.now().Add(request.Timeout),
+		leased: map[string]bool{}, earlier: map[string]bool{}, deadline: d.now().Add(request.Timeout),
 	}
 	for {
 		err := r.turn(ctx)
@@ -92,7 +92,7 @@ type run struct {
 	queues   []*queue
 
 	progress   map[string]Progress // by letter, at the last look
-	held       map[string]bool     // orders that the plan has in hand
+	leased     map[string]bool     // orders whose lease the plan has
 	earlier    map[string]bool     // letters on which the plan has acted, as the audit said when it was asked
 	remembered bool                // it was asked what earlier runs have done
 	deadline   time.Time           // moves on with every item that is begun
@@ -105,7 +105,7 @@ func (r *run) turn(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.hold(ctx); err != nil {
+	if err := r.renewLeases(ctx); err != nil {
 		return err
 	}
 	if err := r.observe(ctx); err != nil {
@@ -116,15 +116,15 @@ func (r *run) turn(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.letGo(ctx)
+	return r.releaseLeases(ctx)
 }
 
-// giveUp says of everything that has not ended where it is, and lets all orders go.
+// giveUp says of everything that has not ended where it is, and releases all leases.
 func (r *run) giveUp(ctx context.Context) error {
 	for _, q := range r.queues {
 		if err := r.abandon(ctx, q); err != nil {
 			return err
 		}
 	}
-	return r.letGo(ctx)
+	return r.releaseLeases(ctx)
 }

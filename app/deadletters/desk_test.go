@@ -26,7 +26,7 @@ type shop struct {
 	looks   int
 	notes   []string // what became of acts
 	stakes  map[string]deadletters.Stakes
-	inHand  map[string]string // orders, and the plans that have them
+	leases  map[string]string // orders, and the plans that have their leases
 	acted   []string          // plans, and the letters that they have acted on
 }
 
@@ -86,8 +86,8 @@ func (s *shop) act(item deadletters.Item, state string, by deadletters.Act) erro
 		return deadletters.ErrChanged
 	case s.front(l) != l:
 		return deadletters.ErrBehind
-	case s.inHand[l.OrderID] == "":
-		return errors.New("nobody has the order in hand")
+	case s.leases[l.OrderID] == "":
+		return errors.New("nobody has the lease of the order")
 	}
 	s.acted = append(s.acted, by.Plan+" "+l.ID)
 	if s.move(l, state); state == "redriving" {
@@ -104,24 +104,24 @@ func (s *shop) advance(of *deadletters.Whole) {
 	}
 }
 
-func (s *shop) Take(_ context.Context, order string, by deadletters.Act) error {
-	if plan := s.inHand[order]; plan != "" && plan != by.Plan {
-		return deadletters.ErrInHand
+func (s *shop) AcquireLease(_ context.Context, order string, by deadletters.Act) error {
+	if plan := s.leases[order]; plan != "" && plan != by.Plan {
+		return deadletters.ErrLeaseHeld
 	}
-	s.inHand[order] = by.Plan
+	s.leases[order] = by.Plan
 	return nil
 }
 
-func (s *shop) LetGo(_ context.Context, order string, by deadletters.Act) error {
-	if s.inHand[order] == by.Plan {
-		delete(s.inHand, order)
+func (s *shop) ReleaseLease(_ context.Context, order string, by deadletters.Act) error {
+	if s.leases[order] == by.Plan {
+		delete(s.leases, order)
 	}
 	return nil
 }
 
-func (s *shop) Hold(_ context.Context, by deadletters.Act) ([]string, error) {
+func (s *shop) RenewLeases(_ context.Context, by deadletters.Act) ([]string, error) {
 	var orders []string
-	for order, plan := range s.inHand {
+	for order, plan := range s.leases {
 		if plan == by.Plan {
 			orders = append(orders, order)
 		}
@@ -255,7 +255,7 @@ func request(p deadletters.Plan) deadletters.Request {
 // each runs a case in time of its own.
 func each(t *testing.T, do func(t *testing.T, s *shop)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { do(t, &shop{refuses: map[string]bool{}, inHand: map[string]string{}}) })
+	synctest.Test(t, func(t *testing.T) { do(t, &shop{refuses: map[string]bool{}, leases: map[string]string{}}) })
 }
 
 func want(t *testing.T, got, want string) {
@@ -485,8 +485,8 @@ func TestWhatHasComeToMoveMoneySinceThePlanIsSkipped(t *testing.T) {
 		p := s.plan(t, deadletters.ActRedrive, "")
 		s.stakes = map[string]deadletters.Stakes{"a1": {Refunds: map[string]int64{"LKR": 7}}}
 		want(t, s.apply(t, p), "a1 SKIPPED, b1 VERIFIED")
-		if s.find("a1").Version != 1 || len(s.inHand) != 0 {
-			t.Errorf("a1 is %+v, and in hand are %v", s.find("a1"), s.inHand)
+		if s.find("a1").Version != 1 || len(s.leases) != 0 {
+			t.Errorf("a1 is %+v, and leased are %v", s.find("a1"), s.leases)
 		}
 		r := request(p)
 		r.NewEffects = true
@@ -496,22 +496,22 @@ func TestWhatHasComeToMoveMoneySinceThePlanIsSkipped(t *testing.T) {
 	})
 }
 
-func TestAnOrderThatAnotherApplyHasInHandIsSkippedAndNoOther(t *testing.T) {
+func TestAnOrderWhoseLeaseAnotherApplyHasIsSkippedAndNoOther(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {
 		s.add("a1", "a", "waiting")
 		s.add("a2", "a", "waiting")
 		s.add("b1", "b", "waiting")
-		s.inHand["a"] = "another plan"
+		s.leases["a"] = "another plan"
 		p := s.plan(t, deadletters.ActRedrive, "")
 		want(t, s.apply(t, p), "a1 SKIPPED, a2 SKIPPED, b1 VERIFIED")
-		if s.find("a1").Version != 1 || s.inHand["a"] != "another plan" || s.inHand["b"] != "" {
-			t.Errorf("a1 is %+v, and in hand are %v", s.find("a1"), s.inHand)
+		if s.find("a1").Version != 1 || s.leases["a"] != "another plan" || s.leases["b"] != "" {
+			t.Errorf("a1 is %+v, and leased are %v", s.find("a1"), s.leases)
 		}
 	})
 }
 
-func TestAnOrderIsInHandUntilAllOfItIsKnown(t *testing.T) {
+func TestAnOrderIsLeasedUntilAllOfItIsKnown(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {
 		s.add("a1", "a", "waiting")
@@ -520,7 +520,7 @@ func TestAnOrderIsInHandUntilAllOfItIsKnown(t *testing.T) {
 		p := s.plan(t, deadletters.ActRedrive, "")
 		let := 0
 		desk := deadletters.NewDesk(s, time.Now, func(_ context.Context, d time.Duration) error {
-			if s.inHand["a"] != p.SHA256 {
+			if s.leases["a"] != p.SHA256 {
 				let++
 			}
 			s.handle()
@@ -531,14 +531,14 @@ func TestAnOrderIsInHandUntilAllOfItIsKnown(t *testing.T) {
 		if err != nil || sum.Verified != 3 || let > 0 {
 			t.Errorf("it was let go %d times on the way: %+v, %v", let, sum, err)
 		}
-		if len(s.inHand) != 0 {
-			t.Errorf("in hand still are %v", s.inHand)
+		if len(s.leases) != 0 {
+			t.Errorf("leased still are %v", s.leases)
 		}
 		s.add("b1", "b", "waiting")
 		s.closed = true
 		want(t, s.apply(t, s.plan(t, deadletters.ActRedrive, "")), "b1 TIMED_OUT")
-		if len(s.inHand) != 0 {
-			t.Errorf("what has timed out is in hand still: %v", s.inHand)
+		if len(s.leases) != 0 {
+			t.Errorf("what has timed out is leased still: %v", s.leases)
 		}
 	})
 }
@@ -550,7 +550,7 @@ func TestWhatAnEarlierRunHasDoneIsHeardOfThoughAnotherHasTheOrderNow(t *testing.
 		s.closed = true
 		p := s.plan(t, deadletters.ActRedrive, "")
 		want(t, s.apply(t, p), "a1 TIMED_OUT")
-		s.closed, s.inHand["a"] = false, "another plan"
+		s.closed, s.leases["a"] = false, "another plan"
 		want(t, s.apply(t, p), "a1 VERIFIED")
 	})
 }
@@ -574,8 +574,8 @@ func TestWhatIsWrongWithOneLetterKeepsNoOtherFromItsAct(t *testing.T) {
 		s.add("b1", "b", "waiting")
 		s.broken = "a1"
 		want(t, s.apply(t, s.plan(t, deadletters.ActRedrive, "")), "a1 SKIPPED, b1 VERIFIED")
-		if len(s.inHand) != 0 {
-			t.Errorf("in hand still are %v", s.inHand)
+		if len(s.leases) != 0 {
+			t.Errorf("leased still are %v", s.leases)
 		}
 	})
 }
@@ -590,7 +590,7 @@ func (s *shop) killed(t *testing.T, p deadletters.Plan) {
 	}
 }
 
-func TestWhatAKilledRunHadInHandIsLetGoByTheNext(t *testing.T) {
+func TestTheLeasesOfAKilledRunAreReleasedByTheNext(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {
 		s.add("a1", "a", "waiting")
@@ -598,44 +598,44 @@ func TestWhatAKilledRunHadInHandIsLetGoByTheNext(t *testing.T) {
 		p := s.plan(t, deadletters.ActRedrive, "")
 		s.killed(t, p)
 		s.handle() // one took effect meanwhile, and one is under way
-		if s.inHand["a"] != p.SHA256 || s.inHand["b"] != p.SHA256 {
-			t.Fatalf("after the kill in hand are %v", s.inHand)
+		if s.leases["a"] != p.SHA256 || s.leases["b"] != p.SHA256 {
+			t.Fatalf("after the kill leased are %v", s.leases)
 		}
 		want(t, s.apply(t, p), "a1 VERIFIED, b1 VERIFIED")
-		if len(s.inHand) != 0 {
-			t.Errorf("in hand still are %v", s.inHand)
+		if len(s.leases) != 0 {
+			t.Errorf("leased still are %v", s.leases)
 		}
 		s.add("c1", "c", "waiting")
 		s.add("d1", "d", "waiting")
 		p = s.plan(t, deadletters.ActRedrive, "")
-		s.inHand["d"] = p.SHA256 // it was killed before its act on the order, and its canary stops the next
+		s.leases["d"] = p.SHA256 // it was killed before its act on the order, and its canary stops the next
 		s.refuses["c1"] = true
 		r := request(p)
 		r.Pace = plan.Pace{Canary: 1}
-		if sum, err := s.desk().Apply(t.Context(), p, r, func(plan.Result) {}); err != nil || sum.Skipped != 1 || len(s.inHand) != 0 {
-			t.Errorf("stopped by its canary: %+v, %v, and in hand still are %v", sum, err, s.inHand)
+		if sum, err := s.desk().Apply(t.Context(), p, r, func(plan.Result) {}); err != nil || sum.Skipped != 1 || len(s.leases) != 0 {
+			t.Errorf("stopped by its canary: %+v, %v, and leased still are %v", sum, err, s.leases)
 		}
 	})
 }
 
-func TestWhatAKilledRunHasBegunIsInHandAgainWhenItsClaimHasLapsed(t *testing.T) {
+func TestWhatAKilledRunHasBegunIsLeasedAgainWhenItsLeaseHasLapsed(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {
 		s.add("a1", "a", "waiting")
 		p := s.plan(t, deadletters.ActRedrive, "")
 		s.killed(t, p)
-		clear(s.inHand)
+		clear(s.leases)
 		free := 0
 		desk := deadletters.NewDesk(s, time.Now, func(_ context.Context, d time.Duration) error {
-			if s.inHand["a"] != p.SHA256 {
+			if s.leases["a"] != p.SHA256 {
 				free++
 			}
 			s.handle()
 			time.Sleep(d) // the test's own time
 			return nil
 		})
-		if sum, err := desk.Apply(t.Context(), p, request(p), func(plan.Result) {}); err != nil || !sum.OK || free != 0 || len(s.inHand) != 0 {
-			t.Errorf("%+v, %v; it was free at %d looks, and in hand still are %v", sum, err, free, s.inHand)
+		if sum, err := desk.Apply(t.Context(), p, request(p), func(plan.Result) {}); err != nil || !sum.OK || free != 0 || len(s.leases) != 0 {
+			t.Errorf("%+v, %v; it was free at %d looks, and leased still are %v", sum, err, free, s.leases)
 		}
 	})
 }

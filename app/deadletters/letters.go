@@ -103,15 +103,15 @@ type Store interface {
 	List(ctx context.Context, f Filter) ([]Letter, error)
 	// Show fails with fault.NotFound.
 	Show(ctx context.Context, id string) (Whole, error)
-	// Take takes an order in hand for the plan of an act: until it lets it go, no apply of another plan acts on
-	// that order, be it on its saga or on its dead letters at any service. It fails with ErrInHand. Taking again
-	// what the plan has keeps it. A plan that died loses it after ten minutes.
-	Take(ctx context.Context, orderID string, by Act) error
-	// Hold gives the orders that the plan has in hand, and keeps them in hand. An apply calls it at every look, for
-	// an order that nobody holds is lost after those ten minutes.
-	Hold(ctx context.Context, by Act) ([]string, error)
-	// LetGo ends that. An order that the plan does not have is left as it is.
-	LetGo(ctx context.Context, orderID string, by Act) error
+	// AcquireLease acquires the lease of an order for the plan of an act: until it is released, no apply of another
+	// plan acts on that order, be it on its saga or on its dead letters at any service. It fails with ErrLeaseHeld
+	// while another plan has it; a plan that has it keeps it. It runs out after ten minutes.
+	AcquireLease(ctx context.Context, orderID string, by Act) error
+	// RenewLeases renews the leases that the plan has, and gives their orders. An apply that is alive calls it at
+	// every look, so that only a dead one loses its leases.
+	RenewLeases(ctx context.Context, by Act) ([]string, error)
+	// ReleaseLease releases the lease of an order. One that the plan does not have is left as it is.
+	ReleaseLease(ctx context.Context, orderID string, by Act) error
 	// Redrive sends the letter to its handler again, in one transaction with everything that says so.
 	// It fails with ErrChanged when the letter is not as planned, and with ErrBehind when another
 	// one of its order is in front.
@@ -138,10 +138,10 @@ type Store interface {
 
 // Faults of acting on a letter.
 var (
-	ErrNoLetter = fault.New(fault.NotFound, "no_such_letter", "there is no dead letter with that id: `millrace dlq list --each` shows those there are")
-	ErrChanged  = fault.New(fault.Conflict, "letter_changed", "it has changed since the plan was made")
-	ErrInHand   = fault.New(fault.Conflict, "order_in_hand", "another apply has the order in hand")
-	ErrBehind   = fault.New(fault.Conflict, "letter_behind", "another dead letter of its order is in front of it")
+	ErrNoLetter  = fault.New(fault.NotFound, "no_such_letter", "there is no dead letter with that id: `millrace dlq list --each` shows those there are")
+	ErrChanged   = fault.New(fault.Conflict, "letter_changed", "it has changed since the plan was made")
+	ErrLeaseHeld = fault.New(fault.Conflict, "order_in_hand", "another apply has the order in hand")
+	ErrBehind    = fault.New(fault.Conflict, "letter_behind", "another dead letter of its order is in front of it")
 )
 
 // Group counts letters that are alike.

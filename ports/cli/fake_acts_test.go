@@ -59,7 +59,7 @@ func (f *fakeStandings) Receipts(_ context.Context, again []engine.Again) (map[s
 	return all, nil
 }
 
-func (f *fakeStandings) Hold(context.Context, string) error { return nil }
+func (f *fakeStandings) RenewLeases(context.Context, string) error { return nil }
 
 func (f *fakeStandings) Begun(context.Context, string) (map[string]time.Time, error) { return nil, nil }
 

@@ -45,11 +45,13 @@ func (f *fakeLetters) Show(ctx context.Context, id string) (deadletters.Whole, e
 	}, nil
 }
 
-func (f *fakeLetters) Take(context.Context, string, deadletters.Act) error { return nil }
+func (f *fakeLetters) AcquireLease(context.Context, string, deadletters.Act) error { return nil }
 
-func (f *fakeLetters) LetGo(context.Context, string, deadletters.Act) error { return nil }
+func (f *fakeLetters) ReleaseLease(context.Context, string, deadletters.Act) error { return nil }
 
-func (f *fakeLetters) Hold(context.Context, deadletters.Act) ([]string, error) { return nil, nil }
+func (f *fakeLetters) RenewLeases(context.Context, deadletters.Act) ([]string, error) {
+	return nil, nil
+}
 
 func (f *fakeLetters) Begun(context.Context, string, deadletters.Act) ([]string, error) {
 	return nil, nil

@@ -20,8 +20,9 @@ var ErrMoved = fault.New(fault.Conflict, "saga_moved", "it has changed since the
 // (ErrDefinition); an act does not, for other sagas of its plan wait behind it.
 var ErrNoDefinition = fault.New(fault.Conflict, "act_without_definition", "it is UNREADABLE: this build has no code for its definition")
 
-// ErrUnderWay: somebody else has acted on the saga, and does not know yet what came of it.
-var ErrUnderWay = fault.New(fault.Conflict, "act_under_way", "another apply has the saga in hand")
+// ErrLeaseHeld: another apply has the lease of the saga's order: it acts on the saga or on a dead letter of the order, and
+// does not know yet what came of that.
+var ErrLeaseHeld = fault.New(fault.Conflict, "act_under_way", "another apply has the saga in hand")
 
 // ErrUnstated: the act would set a time-out whose length nobody has confirmed.
 var ErrUnstated = fault.New(fault.Conflict, "timeout_unstated", "it would set a time-out that the plan does not state: plan again")
@@ -39,8 +40,8 @@ type OperatorTx interface {
 	// SendAgain stages messages of the order that were sent before, each under the id that it has: whoever
 	// has handled it knows it.
 	SendAgain(again []Again) error
-	// Record stages the act's line of the audit. It fails with ErrUnderWay while another plan's act on the
-	// same saga has no outcome.
+	// Record acquires the lease of the order for the act's plan and stages the act's line of the audit. It fails with
+	// ErrLeaseHeld while another plan has the lease.
 	Record(ctx context.Context, r Record) error
 }
 
@@ -106,7 +107,7 @@ func NewOperator(work OperatorWork, build string, now func() time.Time) *Operato
 
 // Operate takes an act to its saga: decision, state, timeline, timers, journal, outgoing messages and the
 // line of the audit, or nothing of it. It fails with ErrMoved when the saga, or what a step is skipped on, is not as planned, with
-// saga.ErrRefused, with ErrNoDefinition, with ErrUnderWay, with ErrUnstated, and with ErrNoOrder. None of these is an outage.
+// saga.ErrRefused, with ErrNoDefinition, with ErrLeaseHeld, with ErrUnstated, and with ErrNoOrder. None of these is an outage.
 func (o *Operator) Operate(ctx context.Context, order Order) error {
 	told := order.Message()
 	cause := messages.Cause{

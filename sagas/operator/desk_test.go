@@ -102,7 +102,7 @@ func (y *yard) Operate(_ context.Context, o engine.Order) error {
 	return nil
 }
 
-func (y *yard) Hold(context.Context, string) error { return nil }
+func (y *yard) RenewLeases(context.Context, string) error { return nil }
 
 func (y *yard) Begun(_ context.Context, seal string) (map[string]time.Time, error) {
 	return y.audit[seal], nil

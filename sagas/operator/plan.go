@@ -136,10 +136,12 @@ type Store interface {
 	Progress(ctx context.Context, orderIDs []string) (map[string]Progress, error)
 	// Begun gives when the acts of a plan were done, by order.
 	Begun(ctx context.Context, seal string) (map[string]time.Time, error)
-	// Hold keeps the orders that a plan has in hand from others, until it is known what came of its acts. An apply
-	// calls it at every look, for an order that nobody holds is lost after ten minutes.
-	Hold(ctx context.Context, seal string) error
-	// Note keeps what became of an act behind the act itself. Saying the same again changes nothing.
+	// RenewLeases renews the leases of the orders that a plan acts on. Each act acquires that of its order, which runs
+	// out after ten minutes, and Note releases it. An apply that is alive calls it at every look, so that only a dead
+	// one loses its leases.
+	RenewLeases(ctx context.Context, seal string) error
+	// Note keeps what became of an act behind the act itself, and releases the lease of its order. Saying the same
+	// again changes nothing.
 	Note(ctx context.Context, actID string, r plan.Result) error
 }
 
