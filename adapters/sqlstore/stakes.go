@@ -147,7 +147,7 @@ func (f *foreseen) of(ctx context.Context, letterID string) (deadletters.Stakes,
 	if !there {
 		return s, nil // it has gone since it was listed, and will be skipped
 	}
-	if r.act() {
+	if r.ofIntent() {
 		err := f.act(ctx, r, &s)
 		return s, err
 	}

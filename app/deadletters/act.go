@@ -12,7 +12,7 @@ import (
 // begin does what the plan says to the first item of a queue. It says whether the queue has to wait then: for the
 // item, or for what is in front of it. What is wrong with one letter keeps no other from its act.
 func (r *run) begin(ctx context.Context, q *queue, item Item) (waits bool, err error) {
-	behind, err := r.desk.store.Behind(ctx, item)
+	behind, err := r.desk.outcomes.Behind(ctx, item)
 	if err != nil {
 		return false, err
 	}
@@ -79,11 +79,11 @@ func (r *run) actOn(ctx context.Context, item Item) (earlier bool, refused, err 
 func (r *run) act(ctx context.Context, item Item) error {
 	switch r.plan.Action {
 	case ActDiscard:
-		return r.desk.store.Discard(ctx, item, r.request.By)
+		return r.desk.acts.Discard(ctx, item, r.request.By)
 	case ActSettle:
-		return r.desk.store.Settle(ctx, item, r.plan.Outcome, r.request.By)
+		return r.desk.acts.Settle(ctx, item, r.plan.Outcome, r.request.By)
 	}
-	return r.desk.store.Redrive(ctx, item, r.request.By)
+	return r.desk.acts.Redrive(ctx, item, r.request.By)
 }
 
 // harmless looks once more, before the act, where nobody has allowed new effects: what would have come to nothing
@@ -94,7 +94,7 @@ func (r *run) harmless(ctx context.Context, item Item) error {
 		return nil
 	}
 	of := []Letter{{ID: item.ID, Service: item.Service, OrderID: item.OrderID}}
-	stakes, err := r.desk.store.Stakes(ctx, r.plan.Action, r.plan.Outcome, of)
+	stakes, err := r.desk.planning.Stakes(ctx, r.plan.Action, r.plan.Outcome, of)
 	if err != nil {
 		return err
 	}

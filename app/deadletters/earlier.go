@@ -20,7 +20,7 @@ func (r *run) remember(ctx context.Context) error {
 
 // rememberService notes the letters of a service on which the plan has acted.
 func (r *run) rememberService(ctx context.Context, service string) error {
-	ids, err := r.desk.store.Begun(ctx, service, r.request.By)
+	ids, err := r.desk.audit.Begun(ctx, service, r.request.By)
 	for _, id := range ids {
 		r.earlier[id] = true
 	}

@@ -8,7 +8,7 @@ import "context"
 // renewLeases renews the leases of the plan while the run is alive, those too that an earlier run acquired and could
 // not release. One that another plan has taken over is not released by this one.
 func (r *run) renewLeases(ctx context.Context) error {
-	orders, err := r.desk.store.RenewLeases(ctx, r.request.By)
+	orders, err := r.desk.leases.RenewLeases(ctx, r.request.By)
 	if err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func (r *run) acquireLease(ctx context.Context, item Item) error {
 	if item.OrderID == "" {
 		return nil
 	}
-	err := r.desk.store.AcquireLease(ctx, item.OrderID, r.request.By)
+	err := r.desk.leases.AcquireLease(ctx, item.OrderID, r.request.By)
 	if err == nil {
 		r.leased[item.OrderID] = true
 	}
@@ -41,7 +41,7 @@ func (r *run) releaseLeases(ctx context.Context) error {
 		if open[order] {
 			continue
 		}
-		if err := r.desk.store.ReleaseLease(ctx, order, r.request.By); err != nil {
+		if err := r.desk.leases.ReleaseLease(ctx, order, r.request.By); err != nil {
 			return err
 		}
 		delete(r.leased, order)

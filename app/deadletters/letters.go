@@ -5,7 +5,6 @@
 package deadletters
 
 import (
-	"context"
 	"time"
 
 	"millrace/domain/fault"
@@ -97,45 +96,6 @@ type Progress struct {
 	Blocked bool
 }
 
-// Store keeps the letters of all services.
-type Store interface {
-	// List gives letters, those of one order in their sequence.
-	List(ctx context.Context, f Filter) ([]Letter, error)
-	// Show fails with fault.NotFound.
-	Show(ctx context.Context, id string) (Whole, error)
-	// AcquireLease acquires the lease of an order for the plan of an act: until it is released, no apply of another
-	// plan acts on that order, be it on its saga or on its dead letters at any service. It fails with ErrLeaseHeld
-	// while another plan has it; a plan that has it keeps it. It runs out after ten minutes.
-	AcquireLease(ctx context.Context, orderID string, by Act) error
-	// RenewLeases renews the leases that the plan has, and gives their orders. An apply that is alive calls it at
-	// every look, so that only a dead one loses its leases.
-	RenewLeases(ctx context.Context, by Act) ([]string, error)
-	// ReleaseLease releases the lease of an order. One that the plan does not have is left as it is.
-	ReleaseLease(ctx context.Context, orderID string, by Act) error
-	// Redrive sends the letter to its handler again, in one transaction with everything that says so.
-	// It fails with ErrChanged when the letter is not as planned, and with ErrBehind when another
-	// one of its order is in front.
-	Redrive(ctx context.Context, item Item, by Act) error
-	// Discard ends the letter without effect, and lets what waits behind it go. It fails as Redrive.
-	Discard(ctx context.Context, item Item, by Act) error
-	// Settle ends the letter of an act with what a person says became of it, and tells the other
-	// services. It fails as Redrive, and with fault.Conflict when there is nothing to settle.
-	Settle(ctx context.Context, item Item, outcome string, by Act) error
-	// Begun gives the letters of a service on which the plan of an act has acted, in this run or in an earlier one.
-	Begun(ctx context.Context, service string, by Act) ([]string, error)
-	// Note keeps what became of an act behind the act itself. Saying the same again changes nothing.
-	Note(ctx context.Context, item Item, action string, by Act, r plan.Result) error
-	// Stakes gives what can come of an act on letters, by letter: its own share, and that of what is parked
-	// behind it. What two of them would both do counts once, for the first. It changes nothing.
-	Stakes(ctx context.Context, action, outcome string, letters []Letter) (map[string]Stakes, error)
-	// Outcomes are those that Settle takes for a handler's letters; none for a message.
-	Outcomes(handler string) []string
-	// Progress gives where letters of a service are now; those that are not there are left out.
-	Progress(ctx context.Context, service string, ids []string) (map[string]Progress, error)
-	// Behind gives the messages that are parked behind a letter, in their sequence.
-	Behind(ctx context.Context, item Item) ([]Letter, error)
-}
-
 // Faults of acting on a letter.
 var (
 	ErrNoLetter  = fault.New(fault.NotFound, "no_such_letter", "there is no dead letter with that id: `millrace dlq list --each` shows those there are")
@@ -143,35 +103,3 @@ var (
 	ErrLeaseHeld = fault.New(fault.Conflict, "order_in_hand", "another apply has the order in hand")
 	ErrBehind    = fault.New(fault.Conflict, "letter_behind", "another dead letter of its order is in front of it")
 )
-
-// Group counts letters that are alike.
-type Group struct {
-	Service string    `json:"service"`
-	Handler string    `json:"handler"`
-	Reason  string    `json:"reason"`
-	State   string    `json:"state"`
-	Count   int       `json:"count"`
-	Parked  int       `json:"parked"` // messages that wait behind them
-	Oldest  time.Time `json:"oldest"` // first attempt
-}
-
-// Groups counts letters by service, handler, reason and state, the largest group first.
-func Groups(letters []Letter) []Group {
-	byKey := map[Group]*Group{}
-	groups := []*Group{}
-	for _, l := range letters {
-		key := Group{Service: l.Service, Handler: l.Handler, Reason: l.Reason, State: l.State}
-		g := byKey[key]
-		if g == nil {
-			g = &Group{Service: l.Service, Handler: l.Handler, Reason: l.Reason, State: l.State, Oldest: l.FirstAt}
-			byKey[key] = g
-			groups = append(groups, g)
-		}
-		g.Count++
-		g.Parked += l.Parked
-		if l.FirstAt.Before(g.Oldest) {
-			g.Oldest = l.FirstAt
-		}
-	}
-	return sorted(groups)
-}

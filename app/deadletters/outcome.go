@@ -18,7 +18,7 @@ func (r *run) observe(ctx context.Context) error {
 	}
 	r.progress = map[string]Progress{}
 	for service, ids := range byService {
-		found, err := r.desk.store.Progress(ctx, service, ids)
+		found, err := r.desk.outcomes.Progress(ctx, service, ids)
 		if err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func (r *run) outcome(item Item) (outcome, detail string) {
 func (r *run) end(ctx context.Context, item Item, outcome, detail string, parked bool) error {
 	result := plan.Result{ID: item.ID, Outcome: outcome, Detail: detail, Service: item.Service, Handler: item.Handler, OrderID: item.OrderID, Parked: parked}
 	if !parked && outcome != plan.Skipped {
-		if err := r.desk.store.Note(ctx, item, r.plan.Action, r.request.By, result); err != nil {
+		if err := r.desk.audit.Note(ctx, item, r.plan.Action, r.request.By, result); err != nil {
 			return err
 		}
 		r.throttle.Ended(outcome)

@@ -68,7 +68,7 @@ func (f *fakeLetters) Settle(context.Context, deadletters.Item, string, deadlett
 	return nil
 }
 
-func (f *fakeLetters) Outcomes(handler string) []string {
+func (f *fakeLetters) Settlements(handler string) []string {
 	if handler == "intent_refund" {
 		return []string{"refunded"}
 	}

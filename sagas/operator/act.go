@@ -23,7 +23,7 @@ func (r *run) begin(ctx context.Context, t *task) error {
 	}
 	// It may have been done all the same: by another run of this plan, beside this one, or by this one, which did not
 	// hear of it.
-	earlier, err := r.desk.store.Begun(ctx, r.plan.SHA256)
+	earlier, err := r.desk.audit.Begun(ctx, r.plan.SHA256)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (r *run) begun(t *task, at time.Time, earlier bool) {
 // remember takes over what an earlier run of the same plan has done: what has come of that is asked, and nothing is
 // done again.
 func (r *run) remember(ctx context.Context) error {
-	earlier, err := r.desk.store.Begun(ctx, r.plan.SHA256)
+	earlier, err := r.desk.audit.Begun(ctx, r.plan.SHA256)
 	if err != nil {
 		return err
 	}
@@ -62,4 +62,16 @@ func (r *run) remember(ctx context.Context) error {
 // away says whether an error is not about the saga: a store cannot be asked now, or the run is broken off.
 func away(ctx context.Context, err error) bool {
 	return fault.KindOf(err) == fault.Unavailable || errors.Is(err, context.Canceled) || ctx.Err() != nil
+}
+
+// because is why something was refused, without the words that say of what it was an act.
+func because(err error) string {
+	f, ok := fault.Find(err)
+	switch {
+	case !ok:
+		return err.Error()
+	case f.Unwrap() != nil:
+		return f.Unwrap().Error()
+	}
+	return f.Error()
 }

@@ -101,7 +101,7 @@ func (r *run) turn(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.desk.store.RenewLeases(ctx, r.plan.SHA256); err != nil {
+	if err := r.desk.leases.RenewLeases(ctx, r.plan.SHA256); err != nil {
 		return err
 	}
 	if err := r.observe(ctx); err != nil {

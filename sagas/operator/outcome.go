@@ -22,7 +22,7 @@ func (r *run) observe(ctx context.Context) error {
 	if len(begun) == 0 {
 		return nil
 	}
-	progress, err := r.desk.store.Progress(ctx, orderIDs(begun))
+	progress, err := r.desk.outcomes.Progress(ctx, orderIDs(begun))
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func timedOut(s saga.State) bool {
 func (r *run) end(ctx context.Context, t *task, outcome, detail string) error {
 	result := plan.Result{ID: t.ActID, Outcome: outcome, Detail: detail, Service: messages.Orchestrator, Handler: r.plan.Action.String(), OrderID: t.OrderID}
 	if t.begun {
-		if err := r.desk.store.Note(ctx, t.ActID, result); err != nil {
+		if err := r.desk.audit.Note(ctx, t.ActID, result); err != nil {
 			return err
 		}
 		r.throttle.Ended(outcome)

@@ -100,71 +100,6 @@ const moved = "it moved while the plan was made: plan again"
 // errUnreadable: what is stored of the saga is no state that this build knows.
 var errUnreadable = fault.New(fault.Conflict, "saga_unreadable", "the saga cannot be read")
 
-// Standing is where a saga is.
-type Standing struct {
-	Version    int
-	Definition int // 0 before it began
-	State      saga.State
-	Unreadable string // why this build cannot read the stored state, of which State then has the step at most; "" when it can
-	Total      int64
-	Currency   string
-	Again      []engine.Again // of what its step waits for, that which was sent and lies in an outbox
-	Books      engine.Books   // of the participant that its step waits for
-}
-
-// Progress is where a saga is while an act takes effect.
-type Progress struct {
-	Version    int
-	State      saga.State
-	Unreadable string // as in Standing
-	Dead       []Dead
-}
-
-// Dead is a dead letter of the order that waits for a person.
-type Dead struct {
-	At      time.Time // last attempt
-	Handler string
-	Reason  string
-}
-
-// Store is what the services' databases know.
-type Store interface {
-	Receipts
-	// Standings gives the sagas of those orders that exist, with what an act on them needs.
-	Standings(ctx context.Context, orderIDs []string) (map[string]Standing, error)
-	// Progress gives where sagas are now.
-	Progress(ctx context.Context, orderIDs []string) (map[string]Progress, error)
-	// Begun gives when the acts of a plan were done, by order.
-	Begun(ctx context.Context, seal string) (map[string]time.Time, error)
-	// RenewLeases renews the leases of the orders that a plan acts on. Each act acquires that of its order, which runs
-	// out after ten minutes, and Note releases it. An apply that is alive calls it at every look, so that only a dead
-	// one loses its leases.
-	RenewLeases(ctx context.Context, seal string) error
-	// Note keeps what became of an act behind the act itself, and releases the lease of its order. Saying the same
-	// again changes nothing.
-	Note(ctx context.Context, actID string, r plan.Result) error
-}
-
-// Acts carries one act out; engine.Operator.
-type Acts interface {
-	Operate(ctx context.Context, o engine.Order) error
-}
-
-// Desk is where an operator deals with sagas.
-type Desk struct {
-	store Store
-	acts  Acts
-	waits engine.Timeouts
-	now   func() time.Time
-	pause func(context.Context, time.Duration) error // between two looks at what is under way
-}
-
-// NewDesk makes the use cases. A plan sets the time-outs that are given here; applying one sets those that
-// it states.
-func NewDesk(store Store, acts Acts, waits engine.Timeouts, now func() time.Time, pause func(context.Context, time.Duration) error) *Desk {
-	return &Desk{store, acts, waits, now, pause}
-}
-
 // Plan says what an act would do to the sagas that were chosen. It changes nothing. A saga that has moved
 // since it was chosen is refused: nobody knows whether the query still holds for it. Version is that
 // of the definition to which a migration leads, and 0 otherwise; words are those that chose the sagas,
@@ -178,7 +113,7 @@ func (d *Desk) Plan(ctx context.Context, act saga.Act, version int, words string
 	for n, c := range chosen {
 		orderIDs[n] = c.OrderID
 	}
-	all, err := d.store.Standings(ctx, orderIDs)
+	all, err := d.planning.Standings(ctx, orderIDs)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -318,18 +253,6 @@ func ReadPlan(text []byte) (Plan, error) {
 		return Plan{}, plan.ErrAltered
 	}
 	return p, nil
-}
-
-// because is why something was refused, without the words that say of what it was an act.
-func because(err error) string {
-	f, ok := fault.Find(err)
-	switch {
-	case !ok:
-		return err.Error()
-	case f.Unwrap() != nil:
-		return f.Unwrap().Error()
-	}
-	return f.Error()
 }
 
 // String is the plan in a line.

@@ -41,7 +41,7 @@ func (d *Desk) receive(ctx context.Context, items []Item, standings map[string]S
 	if len(again) == 0 {
 		return nil
 	}
-	receipts, err := d.store.Receipts(ctx, again)
+	receipts, err := d.planning.Receipts(ctx, again)
 	if err != nil {
 		return err
 	}
