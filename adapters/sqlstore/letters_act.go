@@ -7,10 +7,11 @@ import (
 
 	"millrace/app/deadletters"
 	"millrace/app/messages"
+	"millrace/domain/plan"
 )
 
 // Redrive sends a letter again, or lets an act that was refused be tried again.
-func (l *Letters) Redrive(ctx context.Context, item deadletters.Item, by deadletters.Act) error {
+func (l *Letters) Redrive(ctx context.Context, item deadletters.Item, by plan.Attribution) error {
 	return l.with(ctx, item, func(u *unit, r *letterRecord) error {
 		if r.State != deadletters.Waiting && r.State != deadletters.Redriving {
 			return deadletters.ErrChanged
@@ -29,7 +30,7 @@ func (l *Letters) Redrive(ctx context.Context, item deadletters.Item, by deadlet
 }
 
 // Discard ends a letter without effect, and lets go what waits behind it.
-func (l *Letters) Discard(ctx context.Context, item deadletters.Item, by deadletters.Act) error {
+func (l *Letters) Discard(ctx context.Context, item deadletters.Item, by plan.Attribution) error {
 	return l.with(ctx, item, func(u *unit, r *letterRecord) error {
 		if r.State != deadletters.Waiting {
 			return deadletters.ErrChanged
@@ -47,7 +48,7 @@ func (l *Letters) Discard(ctx context.Context, item deadletters.Item, by deadlet
 }
 
 // end gives a letter its next state.
-func (u *unit) end(r *letterRecord, state string, redrives int, act string, by deadletters.Act) error {
+func (u *unit) end(r *letterRecord, state string, redrives int, act string, by plan.Attribution) error {
 	u.log(r.ID, r.Version+1, act, by.Actor, by.Reason)
 	_, err := u.change("UPDATE dead_letters SET state = ?, version = version + 1, redrives = redrives + ? WHERE id = ?", state, redrives, r.ID)
 	return err

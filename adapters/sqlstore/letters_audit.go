@@ -16,14 +16,14 @@ func actOf(letterID, action string, version int) string {
 }
 
 // recordLetter stages the act's line of the audit. It comes before what changes the letter.
-func (u *unit) recordLetter(r *letterRecord, action string, by deadletters.Act) {
+func (u *unit) recordLetter(r *letterRecord, action string, by plan.Attribution) {
 	u.record(auditRecord{
 		ID: actOf(r.ID, action, r.Version), Act: "dlq " + action, Target: r.ID, OrderID: r.OrderID, Version: r.Version, Detail: r.Handler + ": " + r.Reason,
 	}, by)
 }
 
 // Begun gives the letters of a service that the plan of an act has acted on: the audit says so.
-func (l *Letters) Begun(ctx context.Context, service string, by deadletters.Act) ([]string, error) {
+func (l *Letters) Begun(ctx context.Context, service string, by plan.Attribution) ([]string, error) {
 	core, err := l.core(service)
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func (l *Letters) Begun(ctx context.Context, service string, by deadletters.Act)
 }
 
 // Note keeps what became of an act on a letter.
-func (l *Letters) Note(ctx context.Context, item deadletters.Item, action string, _ deadletters.Act, r plan.Result) error {
+func (l *Letters) Note(ctx context.Context, item deadletters.Item, action string, _ plan.Attribution, r plan.Result) error {
 	core, err := l.core(item.Service)
 	if err != nil {
 		return err

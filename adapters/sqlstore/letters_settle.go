@@ -10,6 +10,7 @@ import (
 	"millrace/app/deadletters"
 	"millrace/app/messages"
 	"millrace/domain/intent"
+	"millrace/domain/plan"
 )
 
 // Settler states what became of an act that was refused for good: the use case of the service whose
@@ -26,14 +27,14 @@ type Settlement struct {
 // it out, so that the letter ends in the same transaction.
 type ruling struct {
 	item deadletters.Item
-	by   deadletters.Act
+	by   plan.Attribution
 	said string
 }
 
 type rulingKey struct{}
 
 // Settle states what became of a refused act.
-func (l *Letters) Settle(ctx context.Context, item deadletters.Item, outcome string, by deadletters.Act) error {
+func (l *Letters) Settle(ctx context.Context, item deadletters.Item, outcome string, by plan.Attribution) error {
 	core, err := l.core(item.Service)
 	if err != nil {
 		return err

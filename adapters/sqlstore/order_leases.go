@@ -9,6 +9,7 @@ import (
 	"millrace/adapters/sqldb"
 	"millrace/app/deadletters"
 	"millrace/app/messages"
+	"millrace/domain/plan"
 )
 
 // An apply of a plan leases the orders that it acts on. A lease is a row of order_claims in ordering's database: there
@@ -112,7 +113,7 @@ func (o *Operator) RenewLeases(ctx context.Context, seal string) error {
 }
 
 // RenewLeases renews the leases that the plan of an act has, and gives their orders; see deadletters.Store.
-func (l *Letters) RenewLeases(ctx context.Context, by deadletters.Act) ([]string, error) {
+func (l *Letters) RenewLeases(ctx context.Context, by plan.Attribution) ([]string, error) {
 	ordering, err := l.core(messages.Orchestrator)
 	if err != nil {
 		return nil, err
@@ -121,7 +122,7 @@ func (l *Letters) RenewLeases(ctx context.Context, by deadletters.Act) ([]string
 }
 
 // AcquireLease acquires the lease of an order for the plan of an act; see deadletters.Store.
-func (l *Letters) AcquireLease(ctx context.Context, orderID string, by deadletters.Act) error {
+func (l *Letters) AcquireLease(ctx context.Context, orderID string, by plan.Attribution) error {
 	ordering, err := l.core(messages.Orchestrator)
 	if err != nil {
 		return err
@@ -134,7 +135,7 @@ func (l *Letters) AcquireLease(ctx context.Context, orderID string, by deadlette
 }
 
 // ReleaseLease releases the lease of an order that the plan of an act has; see deadletters.Store.
-func (l *Letters) ReleaseLease(ctx context.Context, orderID string, by deadletters.Act) error {
+func (l *Letters) ReleaseLease(ctx context.Context, orderID string, by plan.Attribution) error {
 	ordering, err := l.core(messages.Orchestrator)
 	if err != nil {
 		return err

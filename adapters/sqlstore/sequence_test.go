@@ -18,6 +18,7 @@ import (
 	inventoryapp "millrace/app/inventory"
 	"millrace/app/messages"
 	"millrace/domain/fault"
+	"millrace/domain/plan"
 )
 
 const (
@@ -196,7 +197,7 @@ func (l *line) item(t *testing.T, messageID string) deadletters.Item {
 	return deadletters.Item{ID: w.ID, Version: w.Version, Service: w.Service, Consumer: w.Consumer, OrderID: w.OrderID, Position: w.Position, Redrives: w.Redrives}
 }
 
-var maya = deadletters.Act{Actor: "maya", Reason: "mended"}
+var maya = plan.Attribution{Actor: "maya", Reason: "mended"}
 
 func (l *line) redrive(t *testing.T, messageID string) {
 	t.Helper()
@@ -367,7 +368,7 @@ func TestADiscardKeepsTheLetterAndFreesThoseBehind(t *testing.T) {
 		if err := l.letters.Discard(t.Context(), planned, maya); err != nil {
 			t.Fatal(err)
 		}
-		for _, act := range []func(context.Context, deadletters.Item, deadletters.Act) error{l.letters.Discard, l.letters.Redrive} {
+		for _, act := range []func(context.Context, deadletters.Item, plan.Attribution) error{l.letters.Discard, l.letters.Redrive} {
 			if err := act(t.Context(), planned, maya); !errors.Is(err, deadletters.ErrChanged) {
 				t.Errorf("it was dealt with twice: %v", err)
 			}

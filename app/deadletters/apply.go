@@ -13,11 +13,11 @@ import (
 
 // Request is what Apply is told beside the plan.
 type Request struct {
-	Confirm    string        // the plan's sha256
-	By         Act           // who, and why
-	Force      bool          // redrive even what was sent again too often
-	NewEffects bool          // the plan may charge, give money back and mail
-	Timeout    time.Duration // to wait for outcomes, from the last item that was begun
+	Confirm    string           // the plan's sha256
+	By         plan.Attribution // who, and why
+	Force      bool             // redrive even what was sent again too often
+	NewEffects bool             // the plan may charge, give money back and mail
+	Timeout    time.Duration    // to wait for outcomes, from the last item that was begun
 	Pace       plan.Pace
 }
 

@@ -39,24 +39,24 @@ type Leases interface {
 	// AcquireLease acquires the lease of an order for the plan of an act: until it is released, no apply of another
 	// plan acts on that order. It fails with ErrLeaseHeld while another plan has it; a plan that has it keeps it. It
 	// runs out after ten minutes.
-	AcquireLease(ctx context.Context, orderID string, by Act) error
+	AcquireLease(ctx context.Context, orderID string, by plan.Attribution) error
 	// RenewLeases renews the leases that the plan has, and gives their orders. An apply that is alive calls it at
 	// every look, so that only a dead one loses its leases.
-	RenewLeases(ctx context.Context, by Act) ([]string, error)
+	RenewLeases(ctx context.Context, by plan.Attribution) ([]string, error)
 	// ReleaseLease releases the lease of an order. One that the plan does not have is left as it is.
-	ReleaseLease(ctx context.Context, orderID string, by Act) error
+	ReleaseLease(ctx context.Context, orderID string, by plan.Attribution) error
 }
 
 // Acts are what a plan can do to a letter, each in one transaction with everything that says so. They fail with
 // ErrChanged when the letter is not as planned, and with ErrBehind when another one of its order is in front.
 type Acts interface {
 	// Redrive sends the letter to its handler again.
-	Redrive(ctx context.Context, item Item, by Act) error
+	Redrive(ctx context.Context, item Item, by plan.Attribution) error
 	// Discard ends the letter without effect, and lets what waits behind it go.
-	Discard(ctx context.Context, item Item, by Act) error
+	Discard(ctx context.Context, item Item, by plan.Attribution) error
 	// Settle ends the letter of an act with what a person says became of it, and tells the other services. It fails
 	// with fault.Conflict too, when there is nothing to settle.
-	Settle(ctx context.Context, item Item, outcome string, by Act) error
+	Settle(ctx context.Context, item Item, outcome string, by plan.Attribution) error
 }
 
 // Outcomes are where it is seen what became of letters and of what waited behind them.
@@ -70,7 +70,7 @@ type Outcomes interface {
 // Audit is what was done, by whom, and what became of it.
 type Audit interface {
 	// Begun gives the letters of a service on which the plan of an act has acted, in this run or in an earlier one.
-	Begun(ctx context.Context, service string, by Act) ([]string, error)
+	Begun(ctx context.Context, service string, by plan.Attribution) ([]string, error)
 	// Note keeps what became of an act behind the act itself. Saying the same again changes nothing.
-	Note(ctx context.Context, item Item, action string, by Act, r plan.Result) error
+	Note(ctx context.Context, item Item, action string, by plan.Attribution, r plan.Result) error
 }

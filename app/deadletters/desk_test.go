@@ -73,7 +73,7 @@ func (s *shop) Show(_ context.Context, id string) (deadletters.Whole, error) { r
 
 func (s *shop) move(l *deadletters.Whole, state string) { l.State, l.Version = state, l.Version+1 }
 
-func (s *shop) act(item deadletters.Item, state string, by deadletters.Act) error {
+func (s *shop) act(item deadletters.Item, state string, by plan.Attribution) error {
 	l := s.find(item.ID)
 	switch {
 	case s.failure != nil && (s.mended.IsZero() || time.Now().Before(s.mended)):
@@ -104,7 +104,7 @@ func (s *shop) advance(of *deadletters.Whole) {
 	}
 }
 
-func (s *shop) AcquireLease(_ context.Context, order string, by deadletters.Act) error {
+func (s *shop) AcquireLease(_ context.Context, order string, by plan.Attribution) error {
 	if plan := s.leases[order]; plan != "" && plan != by.Plan {
 		return deadletters.ErrLeaseHeld
 	}
@@ -112,14 +112,14 @@ func (s *shop) AcquireLease(_ context.Context, order string, by deadletters.Act)
 	return nil
 }
 
-func (s *shop) ReleaseLease(_ context.Context, order string, by deadletters.Act) error {
+func (s *shop) ReleaseLease(_ context.Context, order string, by plan.Attribution) error {
 	if s.leases[order] == by.Plan {
 		delete(s.leases, order)
 	}
 	return nil
 }
 
-func (s *shop) RenewLeases(_ context.Context, by deadletters.Act) ([]string, error) {
+func (s *shop) RenewLeases(_ context.Context, by plan.Attribution) ([]string, error) {
 	var orders []string
 	for order, plan := range s.leases {
 		if plan == by.Plan {
@@ -129,7 +129,7 @@ func (s *shop) RenewLeases(_ context.Context, by deadletters.Act) ([]string, err
 	return orders, nil
 }
 
-func (s *shop) Begun(_ context.Context, _ string, by deadletters.Act) ([]string, error) {
+func (s *shop) Begun(_ context.Context, _ string, by plan.Attribution) ([]string, error) {
 	var ids []string
 	for _, act := range s.acted {
 		if id, ours := strings.CutPrefix(act, by.Plan+" "); ours {
@@ -139,19 +139,19 @@ func (s *shop) Begun(_ context.Context, _ string, by deadletters.Act) ([]string,
 	return ids, nil
 }
 
-func (s *shop) Redrive(_ context.Context, item deadletters.Item, by deadletters.Act) error {
+func (s *shop) Redrive(_ context.Context, item deadletters.Item, by plan.Attribution) error {
 	return s.act(item, "redriving", by)
 }
 
-func (s *shop) Discard(_ context.Context, item deadletters.Item, by deadletters.Act) error {
+func (s *shop) Discard(_ context.Context, item deadletters.Item, by plan.Attribution) error {
 	return s.act(item, "discarded", by)
 }
 
-func (s *shop) Settle(_ context.Context, item deadletters.Item, _ string, by deadletters.Act) error {
+func (s *shop) Settle(_ context.Context, item deadletters.Item, _ string, by plan.Attribution) error {
 	return s.act(item, "settled", by)
 }
 
-func (s *shop) Note(_ context.Context, item deadletters.Item, action string, by deadletters.Act, r plan.Result) error {
+func (s *shop) Note(_ context.Context, item deadletters.Item, action string, by plan.Attribution, r plan.Result) error {
 	s.notes = append(s.notes, fmt.Sprintf("%s %s %s", action, item.ID, r.Outcome))
 	if by.Plan == "" {
 		return errors.New("the act does not name its plan")
@@ -249,7 +249,7 @@ func (s *shop) apply(t *testing.T, p deadletters.Plan) string {
 }
 
 func request(p deadletters.Plan) deadletters.Request {
-	return deadletters.Request{Confirm: p.SHA256, By: deadletters.Act{Actor: "maya", Reason: "mended"}, Timeout: 10 * time.Second}
+	return deadletters.Request{Confirm: p.SHA256, By: plan.Attribution{Actor: "maya", Reason: "mended"}, Timeout: 10 * time.Second}
 }
 
 // each runs a case in time of its own.

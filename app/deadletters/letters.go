@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"millrace/domain/fault"
-	"millrace/domain/plan"
 )
 
 // The states of a letter.
@@ -79,9 +78,6 @@ type Filter struct {
 	Since   time.Time // last attempt not before
 	Until   time.Time // last attempt before
 }
-
-// Act is who does something, and why.
-type Act = plan.Act
 
 // Progress is where a letter is now.
 type Progress struct {

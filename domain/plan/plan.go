@@ -22,8 +22,8 @@ const (
 	TimedOut    = "TIMED_OUT"    // it was done, and its outcome was not known in time; apply the plan again to hear it
 )
 
-// Act is who does something, why, and by which plan.
-type Act struct {
+// Attribution is who does something, why, and by which plan.
+type Attribution struct {
 	Actor  string
 	Reason string
 	Plan   string // its seal

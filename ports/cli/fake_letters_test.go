@@ -45,26 +45,26 @@ func (f *fakeLetters) Show(ctx context.Context, id string) (deadletters.Whole, e
 	}, nil
 }
 
-func (f *fakeLetters) AcquireLease(context.Context, string, deadletters.Act) error { return nil }
+func (f *fakeLetters) AcquireLease(context.Context, string, plan.Attribution) error { return nil }
 
-func (f *fakeLetters) ReleaseLease(context.Context, string, deadletters.Act) error { return nil }
+func (f *fakeLetters) ReleaseLease(context.Context, string, plan.Attribution) error { return nil }
 
-func (f *fakeLetters) RenewLeases(context.Context, deadletters.Act) ([]string, error) {
+func (f *fakeLetters) RenewLeases(context.Context, plan.Attribution) ([]string, error) {
 	return nil, nil
 }
 
-func (f *fakeLetters) Begun(context.Context, string, deadletters.Act) ([]string, error) {
+func (f *fakeLetters) Begun(context.Context, string, plan.Attribution) ([]string, error) {
 	return nil, nil
 }
 
-func (f *fakeLetters) Redrive(_ context.Context, item deadletters.Item, _ deadletters.Act) error {
+func (f *fakeLetters) Redrive(_ context.Context, item deadletters.Item, _ plan.Attribution) error {
 	f.begun[item.ID] = item.Version
 	return nil
 }
 
-func (f *fakeLetters) Discard(context.Context, deadletters.Item, deadletters.Act) error { return nil }
+func (f *fakeLetters) Discard(context.Context, deadletters.Item, plan.Attribution) error { return nil }
 
-func (f *fakeLetters) Settle(context.Context, deadletters.Item, string, deadletters.Act) error {
+func (f *fakeLetters) Settle(context.Context, deadletters.Item, string, plan.Attribution) error {
 	return nil
 }
 
@@ -110,6 +110,6 @@ func (f *fakeLetters) Behind(context.Context, deadletters.Item) ([]deadletters.L
 	return nil, nil
 }
 
-func (f *fakeLetters) Note(context.Context, deadletters.Item, string, deadletters.Act, plan.Result) error {
+func (f *fakeLetters) Note(context.Context, deadletters.Item, string, plan.Attribution, plan.Result) error {
 	return nil
 }

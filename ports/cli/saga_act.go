@@ -19,7 +19,7 @@ import (
 type Acts interface {
 	Plan(ctx context.Context, act saga.Act, version int, words string, chosen []operator.Chosen) (operator.Plan, error)
 	Apply(ctx context.Context, p operator.Plan, r operator.Request, tell func(plan.Result)) (plan.Sum, error)
-	Audit(ctx context.Context, f audit.ActFilter) ([]audit.Act, error)
+	Audit(ctx context.Context, f audit.RecordFilter) ([]audit.Record, error)
 }
 
 // withActs opens the sagas to act on them; change says that it will change them.
@@ -241,8 +241,8 @@ it sent, which time-out it set, and what became of it. Words of key=value choose
 			}
 			if p.json {
 				return writeJSON(p.Stdout, struct {
-					Total int         `json:"total"`
-					Items []audit.Act `json:"items"`
+					Total int            `json:"total"`
+					Items []audit.Record `json:"items"`
 				}{len(all), shown})
 			}
 			p.printActs(shown)
@@ -253,7 +253,7 @@ it sent, which time-out it set, and what became of it. Words of key=value choose
 	return c
 }
 
-func (p *program) printActs(acts []audit.Act) {
+func (p *program) printActs(acts []audit.Record) {
 	colours := map[string]colour{plan.Verified: green, plan.FailedAgain: red, plan.TimedOut: yellow}
 	rows := make([][]cell, len(acts))
 	for i, a := range acts {
@@ -266,8 +266,8 @@ func (p *program) printActs(acts []audit.Act) {
 }
 
 // parseActs reads words of key=value that must all hold, as parseQuery does.
-func parseActs(words []string, now time.Time) (audit.ActFilter, error) {
-	var f audit.ActFilter
+func parseActs(words []string, now time.Time) (audit.RecordFilter, error) {
+	var f audit.RecordFilter
 	given := map[string]bool{}
 	for _, w := range strings.Fields(strings.Join(words, " ")) {
 		key, value, ok := strings.Cut(w, "=")

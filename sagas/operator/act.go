@@ -13,7 +13,7 @@ import (
 // begin does the act on one saga. What is wrong with one saga keeps no other from its act.
 func (r *run) begin(ctx context.Context, t *task) error {
 	at := r.desk.now()
-	refused := r.desk.acts.Operate(ctx, t.order(r.plan.Action, r.plan.Version, r.request.By))
+	refused := r.desk.acts.Operate(ctx, t.command(r.plan.Action, r.plan.Version, r.request.By))
 	switch {
 	case refused == nil:
 		r.begun(t, at, false)

@@ -13,10 +13,10 @@ import (
 
 // Request is what Apply is told beside the plan.
 type Request struct {
-	Confirm    string        // the plan's sha256
-	By         plan.Act      // who, and why
-	NewEffects bool          // the plan may do what its repetition would do again
-	Timeout    time.Duration // to wait for an outcome, from when its act was done
+	Confirm    string           // the plan's sha256
+	By         plan.Attribution // who, and why
+	NewEffects bool             // the plan may do what its repetition would do again
+	Timeout    time.Duration    // to wait for an outcome, from when its act was done
 	Pace       plan.Pace
 }
 

@@ -77,5 +77,5 @@ type Audit interface {
 
 // Acts carries one act out; engine.Operator.
 type Acts interface {
-	Operate(ctx context.Context, o engine.Order) error
+	Operate(ctx context.Context, c engine.Command) error
 }

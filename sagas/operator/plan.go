@@ -166,7 +166,7 @@ func (d *Desk) item(act saga.Act, version int, id string, s Standing) (Item, err
 			item.Sends = append(item.Sends, Send{Again: a, Effect: Deduplicated})
 		}
 	}
-	decision, err := saga.Operate(by.Decide, s.State, saga.Input{ID: item.ActID, Message: item.order(act, version, plan.Act{}).Message()})
+	decision, err := saga.Operate(by.Decide, s.State, saga.Input{ID: item.ActID, Message: item.command(act, version, plan.Attribution{}).Message()})
 	if err == nil {
 		err = s.Books.Refuse(act)
 	}
@@ -195,15 +195,15 @@ func (d *Desk) item(act saga.Act, version int, id string, s Standing) (Item, err
 
 func undoing(s saga.Step) bool { return s == saga.UndoingInventory || s == saga.UndoingPayment }
 
-// order is the act on an item.
-func (i Item) order(act saga.Act, version int, by plan.Act) engine.Order {
-	o := engine.Order{ID: i.ActID, Act: act, OrderID: i.OrderID, Version: i.Version, Found: i.Found, From: i.From, To: version, Timeouts: i.timeouts(), By: by}
+// command is the act on an item.
+func (i Item) command(act saga.Act, version int, by plan.Attribution) engine.Command {
+	c := engine.Command{ID: i.ActID, Act: act, OrderID: i.OrderID, Version: i.Version, Found: i.Found, From: i.From, To: version, Timeouts: i.timeouts(), By: by}
 	for _, s := range i.Sends {
 		if s.again() {
-			o.Again = append(o.Again, s.Again)
+			c.Again = append(c.Again, s.Again)
 		}
 	}
-	return o
+	return c
 }
 
 func (t *Totals) add(i Item) {
