@@ -15,7 +15,7 @@ type Letters struct {
 	cores       []*Core
 	of          map[string]*Core      // by service
 	settlements map[string]Settlement // by handler, such as intent_refund
-	foresights  func() map[string]Foresight
+	previews    func() map[string]EffectPreview
 }
 
 // NewLetters makes the store. Cores are by service; two services may share a database.

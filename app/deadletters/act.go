@@ -94,11 +94,11 @@ func (r *run) harmless(ctx context.Context, item Item) error {
 		return nil
 	}
 	of := []Letter{{ID: item.ID, Service: item.Service, OrderID: item.OrderID}}
-	stakes, err := r.desk.planning.Stakes(ctx, r.plan.Action, r.plan.Outcome, of)
+	effects, err := r.desk.planning.Effects(ctx, r.plan.Action, r.plan.Outcome, of)
 	if err != nil {
 		return err
 	}
-	if now := stakes[item.ID]; now.Moves() {
+	if now := effects[item.ID]; now.Moves() {
 		return plan.ErrNewEffects.Because(fmt.Errorf("%s, since it was made: plan again", now))
 	}
 	return nil

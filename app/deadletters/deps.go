@@ -27,9 +27,9 @@ type Letters interface {
 
 // Planning is what a plan is made with.
 type Planning interface {
-	// Stakes gives what can come of an act on letters, by letter: its own share, and that of what is parked
+	// Effects gives what can come of an act on letters, by letter: its own share, and that of what is parked
 	// behind it. What two of them would both do counts once, for the first. It changes nothing.
-	Stakes(ctx context.Context, action, outcome string, letters []Letter) (map[string]Stakes, error)
+	Effects(ctx context.Context, action, outcome string, letters []Letter) (map[string]Effects, error)
 	// Settlements are the outcomes that Settle takes for a handler's letters; none for a message.
 	Settlements(handler string) []string
 }

@@ -25,7 +25,7 @@ type shop struct {
 	mended  time.Time       // when that is over; never where it is zero
 	looks   int
 	notes   []string // what became of acts
-	stakes  map[string]deadletters.Stakes
+	effects map[string]deadletters.Effects
 	leases  map[string]string // orders, and the plans that have their leases
 	acted   []string          // plans, and the letters that they have acted on
 }
@@ -166,8 +166,8 @@ func (s *shop) Settlements(handler string) []string {
 	return nil
 }
 
-func (s *shop) Stakes(context.Context, string, string, []deadletters.Letter) (map[string]deadletters.Stakes, error) {
-	return s.stakes, nil
+func (s *shop) Effects(context.Context, string, string, []deadletters.Letter) (map[string]deadletters.Effects, error) {
+	return s.effects, nil
 }
 
 func (s *shop) Progress(_ context.Context, _ string, ids []string) (map[string]deadletters.Progress, error) {
@@ -432,7 +432,7 @@ func TestAPlanStatesWhatCanComeOfItAndIsNotAppliedOnAConfirmationAlone(t *testin
 		s.add("a1", "a", "waiting").Parked = 2
 		s.add("b1", "b", "waiting")
 		s.add("c1", "c", "waiting")
-		s.stakes = map[string]deadletters.Stakes{
+		s.effects = map[string]deadletters.Effects{
 			"a1": {Mails: 1, Captures: map[string]int64{"LKR": 2400}, Deduplicated: 1},
 			"b1": {Captures: map[string]int64{"LKR": 100, "EUR": 5}, Refunds: map[string]int64{"LKR": 7}},
 		}
@@ -441,7 +441,7 @@ func TestAPlanStatesWhatCanComeOfItAndIsNotAppliedOnAConfirmationAlone(t *testin
 		if got.Letters != 3 || got.Parked != 2 || got.Mails != 1 || got.Deduplicated != 1 || got.Captures["LKR"] != 2500 || got.Captures["EUR"] != 5 || got.Refunds["LKR"] != 7 {
 			t.Errorf("the totals are %+v", got)
 		}
-		if p.Items[0].Stakes.Captures["LKR"] != 2400 || p.Items[1].Stakes.Mails != 0 || p.Items[2].Stakes.Moves() {
+		if p.Items[0].Effects.Captures["LKR"] != 2400 || p.Items[1].Effects.Mails != 0 || p.Items[2].Effects.Moves() {
 			t.Errorf("the items are %+v", p.Items)
 		}
 		const words = "redrive 3 letters: 1 mails, 5 EUR and 2500 LKR charged, 7 LKR given back, 1 done already"
@@ -453,7 +453,7 @@ func TestAPlanStatesWhatCanComeOfItAndIsNotAppliedOnAConfirmationAlone(t *testin
 			t.Errorf("without a word for it: %v, and a1 is %+v", err, s.find("a1"))
 		}
 		forged := p
-		forged.Totals = deadletters.Totals{Letters: 3, Stakes: deadletters.NoStakes()}
+		forged.Totals = deadletters.Totals{Letters: 3, Effects: deadletters.NoEffects()}
 		if _, err := s.desk().Apply(t.Context(), forged, request(forged), nil); !errors.Is(err, plan.ErrAltered) {
 			t.Errorf("with totals of nothing: %v", err)
 		}
@@ -469,7 +469,7 @@ func TestWhatCannotBeReadMayMoveMoney(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {
 		s.add("a1", "a", "waiting")
-		s.stakes = map[string]deadletters.Stakes{"a1": {Unreadable: 1}}
+		s.effects = map[string]deadletters.Effects{"a1": {Unreadable: 1}}
 		p := s.plan(t, deadletters.ActRedrive, "")
 		if _, err := s.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, plan.ErrNewEffects) {
 			t.Errorf("it was applied: %v", err)
@@ -483,7 +483,7 @@ func TestWhatHasComeToMoveMoneySinceThePlanIsSkipped(t *testing.T) {
 		s.add("a1", "a", "waiting")
 		s.add("b1", "b", "waiting")
 		p := s.plan(t, deadletters.ActRedrive, "")
-		s.stakes = map[string]deadletters.Stakes{"a1": {Refunds: map[string]int64{"LKR": 7}}}
+		s.effects = map[string]deadletters.Effects{"a1": {Refunds: map[string]int64{"LKR": 7}}}
 		want(t, s.apply(t, p), "a1 SKIPPED, b1 VERIFIED")
 		if s.find("a1").Version != 1 || len(s.leases) != 0 {
 			t.Errorf("a1 is %+v, and leased are %v", s.find("a1"), s.leases)

@@ -39,18 +39,18 @@ type Plan struct {
 
 // Item is one letter of a plan. Version pins it: when it has moved the item is skipped.
 type Item struct {
-	ID       string `json:"id"`
-	Version  int    `json:"version"`
-	Service  string `json:"service"`
-	Consumer string `json:"consumer"`
-	Handler  string `json:"handler"`
-	OrderID  string `json:"orderId"`
-	Type     string `json:"type"`
-	Reason   string `json:"reason"`
-	Redrives int    `json:"redrives"`
-	Position int    `json:"position"`
-	Parked   int    `json:"parked"` // messages behind it when the plan was made
-	Stakes   Stakes `json:"stakes"` // what can come of the act on it
+	ID       string  `json:"id"`
+	Version  int     `json:"version"`
+	Service  string  `json:"service"`
+	Consumer string  `json:"consumer"`
+	Handler  string  `json:"handler"`
+	OrderID  string  `json:"orderId"`
+	Type     string  `json:"type"`
+	Reason   string  `json:"reason"`
+	Redrives int     `json:"redrives"`
+	Position int     `json:"position"`
+	Parked   int     `json:"parked"` // messages behind it when the plan was made
+	Effects  Effects `json:"stakes"` // what can come of the act on it; "stakes" is the word of the format
 }
 
 // Faults of plans. Every one of them means that nothing was done.
@@ -74,7 +74,7 @@ func (d *Desk) Plan(ctx context.Context, f Filter, words, action, outcome string
 	}
 	p := Plan{
 		Kind: PlanKind, Action: action, Outcome: outcome, Filter: words, MadeAt: d.now().UTC().Truncate(time.Second),
-		Totals: Totals{Stakes: NoStakes()}, Items: []Item{},
+		Totals: Totals{Effects: NoEffects()}, Items: []Item{},
 	}
 	for _, l := range letters {
 		if action == ActSettle && !slices.Contains(d.planning.Settlements(l.Handler), outcome) {
@@ -82,13 +82,13 @@ func (d *Desk) Plan(ctx context.Context, f Filter, words, action, outcome string
 		}
 		p.Items = append(p.Items, itemOf(l))
 	}
-	stakes, err := d.planning.Stakes(ctx, action, outcome, letters)
+	effects, err := d.planning.Effects(ctx, action, outcome, letters)
 	if err != nil {
 		return Plan{}, err
 	}
 	for n := range p.Items {
 		item := &p.Items[n]
-		item.Stakes.Add(stakes[item.ID])
+		item.Effects.Add(effects[item.ID])
 		p.Totals.add(*item)
 	}
 	p.SHA256, err = p.sum()
@@ -98,14 +98,14 @@ func (d *Desk) Plan(ctx context.Context, f Filter, words, action, outcome string
 func itemOf(l Letter) Item {
 	return Item{
 		ID: l.ID, Version: l.Version, Service: l.Service, Consumer: l.Consumer, Handler: l.Handler, OrderID: l.OrderID,
-		Type: l.Type, Reason: l.Reason, Redrives: l.Redrives, Position: l.Position, Parked: l.Parked, Stakes: NoStakes(),
+		Type: l.Type, Reason: l.Reason, Redrives: l.Redrives, Position: l.Position, Parked: l.Parked, Effects: NoEffects(),
 	}
 }
 
 func (t *Totals) add(i Item) {
 	t.Letters++
 	t.Parked += i.Parked
-	t.Add(i.Stakes)
+	t.Add(i.Effects)
 }
 
 // String is the plan in a line.

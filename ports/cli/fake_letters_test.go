@@ -75,11 +75,11 @@ func (f *fakeLetters) Settlements(handler string) []string {
 	return nil
 }
 
-// Stakes has the refund give money back, and what is parked behind letter-1 done already.
-func (f *fakeLetters) Stakes(_ context.Context, action, _ string, letters []deadletters.Letter) (map[string]deadletters.Stakes, error) {
-	all := map[string]deadletters.Stakes{}
+// Effects has the refund give money back, and what is parked behind letter-1 done already.
+func (f *fakeLetters) Effects(_ context.Context, action, _ string, letters []deadletters.Letter) (map[string]deadletters.Effects, error) {
+	all := map[string]deadletters.Effects{}
 	for _, l := range letters {
-		s := deadletters.NoStakes()
+		s := deadletters.NoEffects()
 		if action == deadletters.ActRedrive && l.Type == "refund" {
 			s.Refunds["LKR"] = 2400
 		}
