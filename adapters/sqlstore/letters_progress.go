@@ -19,7 +19,7 @@ func (l *Letters) Progress(ctx context.Context, service string, ids []string) (m
 	}
 	found := make(map[string]deadletters.Progress, len(ids))
 	for chunk := range slices.Chunk(ids, parameters/2) {
-		query, args, err := sqlx.In(`SELECT d.id, d.state, d.version, d.redrives, d.reason, d.error, d.topic, coalesce(i.outcome, '') AS outcome,
+		query, args, err := sqlx.In(`SELECT d.id, d.state, d.version, d.reason, d.error, d.topic, coalesce(i.outcome, '') AS outcome,
 				CASE WHEN d.state = 'parked' AND NOT EXISTS (SELECT 1 FROM dead_letters r WHERE r.consumer = d.consumer
 						AND r.order_id = d.order_id AND r.state = 'redriving')
 					AND EXISTS (SELECT 1 FROM dead_letters w WHERE w.consumer = d.consumer AND w.order_id = d.order_id
@@ -29,15 +29,14 @@ func (l *Letters) Progress(ctx context.Context, service string, ids []string) (m
 			return nil, err
 		}
 		var rows []struct {
-			ID       string `db:"id"`
-			State    string `db:"state"`
-			Version  int    `db:"version"`
-			Redrives int    `db:"redrives"`
-			Reason   string `db:"reason"`
-			Error    string `db:"error"`
-			Topic    string `db:"topic"`
-			Outcome  string `db:"outcome"`
-			Blocked  int    `db:"blocked"`
+			ID      string `db:"id"`
+			State   string `db:"state"`
+			Version int    `db:"version"`
+			Reason  string `db:"reason"`
+			Error   string `db:"error"`
+			Topic   string `db:"topic"`
+			Outcome string `db:"outcome"`
+			Blocked int    `db:"blocked"`
 		}
 		db := core.DB.Read
 		if err := db.SelectContext(ctx, &rows, db.Rebind(query), args...); err != nil {
@@ -45,7 +44,7 @@ func (l *Letters) Progress(ctx context.Context, service string, ids []string) (m
 		}
 		for _, r := range rows {
 			found[r.ID] = deadletters.Progress{
-				State: r.State, Version: r.Version, Redrives: r.Redrives, Reason: r.Reason, Error: r.Error,
+				State: r.State, Version: r.Version, Reason: r.Reason, Error: r.Error,
 				// An act's letter is done in the transaction that settles the act.
 				Handled: r.State == deadletters.Done && (r.Topic == "" || r.Outcome == "done"), Blocked: r.Blocked == 1,
 			}

@@ -37,7 +37,7 @@ func (d *Desk) Apply(ctx context.Context, p Plan, request Request, tell func(pla
 	request.By.Plan = p.SHA256
 	r := &run{
 		desk: d, plan: p, request: request, tell: tell, sum: plan.Sum{OK: true, Items: []plan.Result{}},
-		throttle: plan.NewGait(request.Pace, len(p.Items), d.now), queues: queuesOf(p.Items),
+		throttle: plan.NewThrottle(request.Pace, len(p.Items), d.now), queues: queuesOf(p.Items),
 		leased: map[string]bool{}, earlier: map[string]bool{}, deadline: d.now().Add(request.Timeout),
 	}
 	for {
@@ -88,7 +88,7 @@ type run struct {
 	request  Request
 	tell     func(plan.Result)
 	sum      plan.Sum
-	throttle *plan.Gait
+	throttle *plan.Throttle
 	queues   []*queue
 
 	progress   map[string]Progress // by letter, at the last look

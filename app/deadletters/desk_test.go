@@ -175,7 +175,7 @@ func (s *shop) Progress(_ context.Context, _ string, ids []string) (map[string]d
 	for _, l := range s.letters {
 		if slices.Contains(ids, l.ID) {
 			front := s.front(l)
-			found[l.ID] = deadletters.Progress{State: l.State, Version: l.Version, Redrives: l.Redrives, Reason: l.Reason,
+			found[l.ID] = deadletters.Progress{State: l.State, Version: l.Version, Reason: l.Reason,
 				Handled: l.State == "done", Blocked: l.State == "parked" && front.State == "waiting"}
 		}
 	}

@@ -81,11 +81,10 @@ type Filter struct {
 
 // Progress is where a letter is now.
 type Progress struct {
-	State    string
-	Version  int
-	Redrives int
-	Reason   string
-	Error    string
+	State   string
+	Version int
+	Reason  string
+	Error   string
 	// Handled: the inbox, or the act itself, says that it took effect.
 	Handled bool
 	// Blocked: it is parked, and a waiting letter is in front of it.

@@ -96,9 +96,9 @@ func (f *fakeLetters) Progress(_ context.Context, _ string, ids []string) (map[s
 	for _, id := range ids {
 		p := deadletters.Progress{State: "waiting", Version: 1}
 		if version, begun := f.begun[id]; begun {
-			p = deadletters.Progress{State: "waiting", Version: version + 2, Redrives: 1, Error: "the data does not fit"}
+			p = deadletters.Progress{State: "waiting", Version: version + 2, Error: "the data does not fit"}
 			if id == "letter-1" {
-				p = deadletters.Progress{State: "done", Version: version + 2, Redrives: 1, Handled: true}
+				p = deadletters.Progress{State: "done", Version: version + 2, Handled: true}
 			}
 		}
 		found[id] = p

@@ -37,7 +37,7 @@ func (d *Desk) Apply(ctx context.Context, p Plan, request Request, tell func(pla
 	request.By.Plan = p.SHA256
 	r := &run{
 		desk: d, plan: p, request: request, tell: tell, sum: plan.Sum{OK: true, Items: []plan.Result{}},
-		throttle: plan.NewGait(request.Pace, len(p.Items), d.now), heard: d.now(),
+		throttle: plan.NewThrottle(request.Pace, len(p.Items), d.now), heard: d.now(),
 	}
 	for _, item := range p.Items {
 		r.open = append(r.open, &task{Item: item})
@@ -78,7 +78,7 @@ type run struct {
 	request  Request
 	tell     func(plan.Result)
 	sum      plan.Sum
-	throttle *plan.Gait
+	throttle *plan.Throttle
 	open     []*task // items that have not ended
 
 	remembered bool      // it was asked what earlier runs have done
