@@ -10,6 +10,8 @@ import (
 	"millrace/domain/plan"
 )
 
+// What an operator does to a letter, each in one transaction under the lock of its order's sequence.
+
 // Redrive sends a letter again, or lets an act that was refused be tried again.
 func (l *Letters) Redrive(ctx context.Context, item deadletters.Item, by plan.Attribution) error {
 	return l.with(ctx, item, func(u *unit, r *letterRecord) error {

@@ -10,15 +10,17 @@ import (
 	"millrace/domain/plan"
 )
 
-// actOf is the id of an act on a letter as it was planned.
-func actOf(letterID, action string, version int) string {
+// What the audit keeps of acts on letters, in the database of the letter's service.
+
+// letterActID is the id of an act on a letter as it was planned.
+func letterActID(letterID, action string, version int) string {
 	return messages.DerivedID(letterID, "dlq."+action, version)
 }
 
 // recordLetter stages the act's line of the audit. It comes before what changes the letter.
 func (u *unit) recordLetter(r *letterRecord, action string, by plan.Attribution) {
 	u.record(auditRecord{
-		ID: actOf(r.ID, action, r.Version), Act: "dlq " + action, Target: r.ID, OrderID: r.OrderID, Version: r.Version, Detail: r.Handler + ": " + r.Reason,
+		ID: letterActID(r.ID, action, r.Version), Act: "dlq " + action, Target: r.ID, OrderID: r.OrderID, Version: r.Version, Detail: r.Handler + ": " + r.Reason,
 	}, by)
 }
 
@@ -42,5 +44,5 @@ func (l *Letters) Note(ctx context.Context, item deadletters.Item, action string
 	if err != nil {
 		return err
 	}
-	return core.note(ctx, actOf(item.ID, action, item.Version), r.Outcome, r.Detail)
+	return core.note(ctx, letterActID(item.ID, action, item.Version), r.Outcome, r.Detail)
 }

@@ -12,6 +12,8 @@ import (
 	"millrace/domain/intent"
 )
 
+// What can come of an act on letters in the outside world, before anything is done.
+
 // EffectPreview is a service's word on what its handlers and acts would do in the outside world. Nothing of it
 // is carried out. It is for one plan: what it has said of one message it knows when it is asked about the next.
 // Where it panics, or fails for any other reason than a use case's no or a store that is away, nobody knows what

@@ -11,6 +11,8 @@ import (
 	"millrace/app/deadletters"
 )
 
+// Letters as operators are shown them: listed without their bytes, or one with everything that is known about it.
+
 // listedRecord is a row of dead_letters as operators are shown it.
 type listedRecord struct {
 	letterRecord

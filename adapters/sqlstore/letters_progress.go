@@ -11,6 +11,8 @@ import (
 	"millrace/app/deadletters"
 )
 
+// Where letters are while an apply waits for what becomes of them, and what is parked behind them.
+
 // Progress gives where letters are now.
 func (l *Letters) Progress(ctx context.Context, service string, ids []string) (map[string]deadletters.Progress, error) {
 	core, err := l.core(service)

@@ -13,6 +13,8 @@ import (
 	"millrace/domain/plan"
 )
 
+// A letter of a refused act is settled by the use case of the service whose act it is, with a person's word.
+
 // Settler states what became of an act that was refused for good: the use case of the service whose
 // act it is.
 type Settler func(ctx context.Context, in intent.Intent, outcome string) error

@@ -9,6 +9,8 @@ import (
 	"millrace/domain/plan"
 )
 
+// An act on a letter: begun when its turn has come, done at most once for a plan, and skipped where it is refused.
+
 // begin does what the plan says to the first item of a queue. It says whether the queue has to wait then: for the
 // item, or for what is in front of it. What is wrong with one letter keeps no other from its act.
 func (r *run) begin(ctx context.Context, q *queue, item Item) (waits bool, err error) {
@@ -48,8 +50,8 @@ func (r *run) begun(ctx context.Context, q *queue, item Item, earlier bool) (wai
 	return len(q.items) == 0 && len(q.parked) > 0, nil
 }
 
-// actOn acquires the lease of the item's order and acts on the item, unless the plan has done so before (earlier). Refused is
-// why the act is not done; err, that it is not known whether it is.
+// actOn acquires the lease of the item's order and acts on the item, unless the plan has done so before (earlier).
+// Refused is why the act is not done; err, why it is not known whether it is.
 func (r *run) actOn(ctx context.Context, item Item) (earlier bool, refused, err error) {
 	refused = r.acquireLease(ctx, item)
 	if r.actedOn(item) {

@@ -11,6 +11,10 @@ import (
 	"millrace/domain/plan"
 )
 
+// Applying a plan is a loop: every turn looks at what was begun (outcome.go), and moves each order's queue on (queue.go),
+// which begins the next act (act.go) under the order's lease (lease.go). What earlier runs of the plan have done is
+// remembered first (earlier.go). An apply of sagas is the same loop under the same names: sagas/operator.
+
 // Request is what Apply is told beside the plan.
 type Request struct {
 	Confirm    string           // the plan's sha256

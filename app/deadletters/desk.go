@@ -1,3 +1,7 @@
+// Package deadletters is what an operator does about what the services gave up: messages that a
+// handler refused, and acts in the outside world that were refused for good. Look, plan, apply:
+// nothing is acted on that was not seen first, and nothing counts as done because it was sent.
+// No SQL, Kafka or terminal may be in this package.
 package deadletters
 
 import (

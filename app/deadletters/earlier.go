@@ -2,6 +2,8 @@ package deadletters
 
 import "context"
 
+// What the plan has done already, in this run or in an earlier one, is the audit's word.
+
 // remember takes over which letters earlier runs of the same plan have acted on: what has come of those is asked,
 // and nothing is done to them again.
 func (r *run) remember(ctx context.Context) error {

@@ -8,6 +8,8 @@ import (
 	"millrace/domain/plan"
 )
 
+// What became of a letter that was sent again is drawn from where it is now, and never from its having been sent.
+
 // observe looks where everything is that has not ended.
 func (r *run) observe(ctx context.Context) error {
 	byService := map[string][]string{}

@@ -10,6 +10,8 @@ import (
 	"millrace/sagas/engine"
 )
 
+// An act on a saga: done at most once for a plan, and skipped where it is refused.
+
 // begin does the act on one saga. What is wrong with one saga keeps no other from its act.
 func (r *run) begin(ctx context.Context, t *task) error {
 	at := r.desk.now()

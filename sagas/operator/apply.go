@@ -11,6 +11,10 @@ import (
 	"millrace/domain/plan"
 )
 
+// Applying a plan is a loop: every turn ends the items of which it is known what became of them (outcome.go), and
+// begins the next acts (act.go). Sagas do not wait for one another, so there are no queues; otherwise an apply of dead
+// letters is the same loop under the same names: app/deadletters.
+
 // Request is what Apply is told beside the plan.
 type Request struct {
 	Confirm    string           // the plan's sha256

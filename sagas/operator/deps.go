@@ -9,33 +9,6 @@ import (
 	saga "millrace/sagas/order"
 )
 
-// Standing is where a saga is.
-type Standing struct {
-	Version    int
-	Definition int // 0 before it began
-	State      saga.State
-	Unreadable string // why this build cannot read the stored state, of which State then has the step at most; "" when it can
-	Total      int64
-	Currency   string
-	Again      []engine.Again // of what its step waits for, that which was sent and lies in an outbox
-	Books      engine.Books   // of the participant that its step waits for
-}
-
-// Progress is where a saga is while an act takes effect.
-type Progress struct {
-	Version    int
-	State      saga.State
-	Unreadable string // as in Standing
-	Dead       []Dead
-}
-
-// Dead is a dead letter of the order that waits for a person.
-type Dead struct {
-	At      time.Time // last attempt
-	Handler string
-	Reason  string
-}
-
 // Store is what the services' databases know. NewDesk takes it whole; each use case asks for the part that it needs:
 // Planning to plan, and the others to apply.
 type Store interface {
@@ -78,4 +51,31 @@ type Audit interface {
 // Acts carries one act out; engine.Operator.
 type Acts interface {
 	Operate(ctx context.Context, c engine.Command) error
+}
+
+// Standing is where a saga is.
+type Standing struct {
+	Version    int
+	Definition int // 0 before it began
+	State      saga.State
+	Unreadable string // why this build cannot read the stored state, of which State then has the step at most; "" when it can
+	Total      int64
+	Currency   string
+	Again      []engine.Again // of what its step waits for, that which was sent and lies in an outbox
+	Books      engine.Books   // of the participant that its step waits for
+}
+
+// Progress is where a saga is while an act takes effect.
+type Progress struct {
+	Version    int
+	State      saga.State
+	Unreadable string // as in Standing
+	Dead       []Dead
+}
+
+// Dead is a dead letter of the order that waits for a person.
+type Dead struct {
+	At      time.Time // last attempt
+	Handler string
+	Reason  string
 }

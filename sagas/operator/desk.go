@@ -1,3 +1,7 @@
+// Package operator is what an operator does about sagas that stand where they should not: plan, look at
+// the plan, apply it. Nothing is acted on that was not seen first, nothing is done twice, and nothing
+// counts as done because it was sent. What an act does is decided in sagas/order and carried out by
+// sagas/engine. No SQL, Kafka or terminal may be in this package.
 package operator
 
 import (

@@ -11,6 +11,8 @@ import (
 	saga "millrace/sagas/order"
 )
 
+// What became of an act is drawn from where its saga is now, and never from its having been done.
+
 // observe looks where everything is that was begun, and ends that of which it is known what became of it.
 func (r *run) observe(ctx context.Context) error {
 	var begun []*task
