@@ -23,9 +23,9 @@ func (s *story) operates(act saga.Act, found string) *story {
 	var version int
 	s.must(s.db.GetContext(s.t.Context(), &version, s.db.Rebind("SELECT version FROM sagas WHERE order_id = ?"), s.id))
 	acts := engine.NewOperator(sqlstore.NewOperator(s.books), "corpus", s.clock)
-	o := engine.Order{
+	o := engine.Command{
 		ID: engine.ActID(s.id, act, version), Act: act, OrderID: s.id, Version: version, Found: found,
-		From: saga.Version, To: 1, Timeouts: engine.Timeouts{Payment: time.Minute, Inventory: time.Minute}, By: plan.Act{Actor: "maya", Reason: "it stood still", Plan: s.id + act.String()},
+		From: saga.Version, To: 1, Timeouts: engine.Timeouts{Payment: time.Minute, Inventory: time.Minute}, By: plan.Attribution{Actor: "maya", Reason: "it stood still", Plan: s.id + act.String()},
 	}
 	s.must(acts.Operate(s.t.Context(), o))
 	return s

@@ -54,11 +54,11 @@ type operatorTx struct {
 	store *Operator
 }
 
-// Record takes the order in hand and stages the act's line.
+// Record acquires the lease of the order and stages the act's line.
 func (t *operatorTx) Record(_ context.Context, r engine.Record) error {
-	err := t.takeInHand(r.OrderID, r.By.Plan)
-	if errors.Is(err, errInHand) {
-		return engine.ErrUnderWay.Because(fmt.Errorf("another apply has the saga in hand, that of %w", err))
+	err := t.acquireLease(r.OrderID, r.By.Plan)
+	if errors.Is(err, errLeaseHeld) {
+		return engine.ErrLeaseHeld.Because(fmt.Errorf("another apply has the saga in hand, that of %w", err))
 	}
 	if err != nil {
 		return err
@@ -141,9 +141,9 @@ func (o *Operator) Begun(ctx context.Context, seal string) (map[string]time.Time
 	return begun, nil
 }
 
-// Note keeps what became of an act, and lets its order go.
+// Note keeps what became of an act, and releases the lease of its order.
 func (o *Operator) Note(ctx context.Context, actID string, r plan.Result) error {
-	return o.ordering.note(ctx, actID, r.Outcome, r.Detail, letGoOf(actID))
+	return o.ordering.note(ctx, actID, r.Outcome, r.Detail, releaseLeaseOf(actID))
 }
 
 // standingRecord is an order with its saga, which is null before its first message.

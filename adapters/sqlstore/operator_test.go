@@ -38,7 +38,7 @@ type floor struct {
 var errKilled = fmt.Errorf("the process was killed: %w", context.Canceled)
 
 // Operate lets the operator die behind an act that was committed.
-func (f *floor) Operate(ctx context.Context, o engine.Order) error {
+func (f *floor) Operate(ctx context.Context, o engine.Command) error {
 	acts := engine.NewOperator(f.store, "test", time.Now)
 	err := acts.Operate(ctx, o)
 	if f.cut--; f.cut == 0 {
@@ -145,7 +145,7 @@ func (f *floor) apply(t *testing.T, p operator.Plan) string {
 }
 
 func (f *floor) request(p operator.Plan) operator.Request {
-	return operator.Request{Confirm: p.SHA256, By: plan.Act{Actor: "maya", Reason: "mended"}, NewEffects: true, Timeout: 10 * time.Second}
+	return operator.Request{Confirm: p.SHA256, By: plan.Attribution{Actor: "maya", Reason: "mended"}, NewEffects: true, Timeout: 10 * time.Second}
 }
 
 func (f *floor) waits(t *testing.T, orderID string) (ids []string) {
@@ -157,9 +157,9 @@ func (f *floor) waits(t *testing.T, orderID string) (ids []string) {
 	return ids
 }
 
-func (f *floor) acts(t *testing.T) []audit.Act {
+func (f *floor) acts(t *testing.T) []audit.Record {
 	t.Helper()
-	all, err := f.audits.Audit(t.Context(), audit.ActFilter{})
+	all, err := f.audits.Audit(t.Context(), audit.RecordFilter{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +333,7 @@ func TestATimeOutIsSetAsPlannedOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	eachFloor(t, func(t *testing.T, f *floor) {
 		f.hear(t, f.orderID, created(f.orderID))
-		o := engine.Order{ID: "a1", Act: saga.Resume, OrderID: f.orderID, Version: 1, By: plan.Act{Plan: "5ea1"}}
+		o := engine.Command{ID: "a1", Act: saga.Resume, OrderID: f.orderID, Version: 1, By: plan.Attribution{Plan: "5ea1"}}
 		if err := f.Operate(t.Context(), o); !errors.Is(err, engine.ErrUnstated) {
 			t.Errorf("a time-out of no length: %v", err)
 		}
@@ -357,13 +357,13 @@ func TestATimeOutIsSetAsPlannedOrNotAtAll(t *testing.T) {
 	})
 }
 
-func TestASagaThatAnotherApplyHasInHandIsSkipped(t *testing.T) {
+func TestASagaWhoseLeaseAnotherApplyHasIsSkipped(t *testing.T) {
 	t.Parallel()
 	eachFloor(t, func(t *testing.T, f *floor) {
 		f.hear(t, f.orderID, created(f.orderID))
 		first := f.plan(t, saga.Redrive)
-		by := plan.Act{Actor: "ben", Reason: "first", Plan: first.SHA256}
-		o := engine.Order{ID: first.Items[0].ActID, Act: saga.Redrive, OrderID: f.orderID, Version: 1, Again: []engine.Again{first.Items[0].Sends[0].Again}, By: by}
+		by := plan.Attribution{Actor: "ben", Reason: "first", Plan: first.SHA256}
+		o := engine.Command{ID: first.Items[0].ActID, Act: saga.Redrive, OrderID: f.orderID, Version: 1, Again: []engine.Again{first.Items[0].Sends[0].Again}, By: by}
 		if err := f.Operate(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
@@ -487,8 +487,8 @@ func TestASagaThatCannotBeReadLeavesOthersAlone(t *testing.T) {
 			t.Errorf("it was %q", got)
 		}
 		q := f.plan(t, saga.Resume, all[2])
-		by := plan.Act{Plan: q.SHA256}
-		if err := f.Operate(t.Context(), engine.Order{ID: q.Items[0].ActID, Act: saga.Resume, OrderID: all[2], Version: q.Items[0].Version,
+		by := plan.Attribution{Plan: q.SHA256}
+		if err := f.Operate(t.Context(), engine.Command{ID: q.Items[0].ActID, Act: saga.Resume, OrderID: all[2], Version: q.Items[0].Version,
 			Timeouts: engine.Timeouts{Payment: time.Hour}, By: by}); err != nil {
 			t.Fatal(err)
 		}
@@ -558,7 +558,7 @@ func TestWhatIsDoneAboutDeadLettersIsInTheAudit(t *testing.T) {
 		l.refuse("m1", true)
 		l.want(t, "dead", "ord_1", "m1")
 		item := l.item(t, "m1")
-		by := plan.Act{Actor: "maya", Reason: "it was a test", Plan: "5ea1"}
+		by := plan.Attribution{Actor: "maya", Reason: "it was a test", Plan: "5ea1"}
 		if err := l.letters.Discard(t.Context(), item, by); err != nil {
 			t.Fatal(err)
 		}
@@ -567,14 +567,14 @@ func TestWhatIsDoneAboutDeadLettersIsInTheAudit(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		got, err := l.letters.Audit(t.Context(), audit.ActFilter{Act: "discard", Actor: "maya", Plan: "5ea1", OrderID: "ord_1", Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Hour)})
+		got, err := l.letters.Audit(t.Context(), audit.RecordFilter{Act: "discard", Actor: "maya", Plan: "5ea1", OrderID: "ord_1", Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Hour)})
 		if err != nil || len(got) != 1 || got[0].Act != "dlq discard" || got[0].Target != item.ID || got[0].Outcome != plan.Verified {
 			t.Errorf("the audit says %+v, %v", got, err)
 		}
 		if n := count(t, l.db, "SELECT count(*) FROM ops_audit"); n != 2 {
 			t.Errorf("%d lines, want two", n)
 		}
-		if none, err := l.letters.Audit(t.Context(), audit.ActFilter{Act: "redrive"}); err != nil || len(none) != 0 {
+		if none, err := l.letters.Audit(t.Context(), audit.RecordFilter{Act: "redrive"}); err != nil || len(none) != 0 {
 			t.Errorf("%+v, %v", none, err)
 		}
 	})

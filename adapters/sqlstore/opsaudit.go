@@ -34,10 +34,12 @@ type auditRecord struct {
 
 const auditColumns = "SELECT a.id, a.line, a.at, a.act, a.target, a.order_id, a.version, a.plan, a.actor, a.reason, a.outcome, a.detail FROM ops_audit a"
 
-func (r auditRecord) act() plan.Act { return plan.Act{Actor: r.Actor, Reason: r.Reason, Plan: r.Plan} }
+func (r auditRecord) attribution() plan.Attribution {
+	return plan.Attribution{Actor: r.Actor, Reason: r.Reason, Plan: r.Plan}
+}
 
 // record stages the first line of an act, in the act's own transaction.
-func (u *unit) record(r auditRecord, by plan.Act) {
+func (u *unit) record(r auditRecord, by plan.Attribution) {
 	u.stage(auditRow, r.ID, max(r.Line, 1), u.now, r.Act, r.Target, r.OrderID, r.Version, by.Plan, by.Actor, by.Reason, r.Outcome, r.Detail)
 }
 
@@ -59,7 +61,7 @@ func (c *Core) note(ctx context.Context, actID, outcome, detail string, also ...
 		}
 		last := rows[0]
 		last.Line, last.Outcome, last.Detail = last.Line+1, outcome, detail
-		u.record(last, last.act())
+		u.record(last, last.attribution())
 		return nil
 	})
 	if err != nil {
@@ -70,7 +72,7 @@ func (c *Core) note(ctx context.Context, actID, outcome, detail string, also ...
 
 // Audit lists the acts of operators that a filter chooses, in all databases, the newest first. The outcome
 // of an act is the last that was noted.
-func (l *Letters) Audit(ctx context.Context, f audit.ActFilter) ([]audit.Act, error) {
+func (l *Letters) Audit(ctx context.Context, f audit.RecordFilter) ([]audit.Record, error) {
 	conditions, args := []string{"a.line = 1"}, []any{}
 	must := func(given bool, condition string, value any) {
 		if given {
@@ -83,7 +85,7 @@ func (l *Letters) Audit(ctx context.Context, f audit.ActFilter) ([]audit.Act, er
 	must(f.Plan != "", "a.plan = ?", f.Plan)
 	must(!f.Since.IsZero(), "a.at >= ?", f.Since.UTC())
 	must(!f.Until.IsZero(), "a.at < ?", f.Until.UTC())
-	all := []audit.Act{}
+	all := []audit.Record{}
 	for _, core := range l.cores {
 		var rows []struct {
 			auditRecord
@@ -97,7 +99,7 @@ func (l *Letters) Audit(ctx context.Context, f audit.ActFilter) ([]audit.Act, er
 			return nil, fmt.Errorf("list the acts of operators: %w", sqldb.Classify(err))
 		}
 		for _, r := range rows {
-			a := audit.Act{
+			a := audit.Record{
 				At: r.At.UTC(), ID: r.ID, Act: r.Act, Target: r.Target, OrderID: r.OrderID, Version: r.Version,
 				Actor: r.Actor, Reason: r.Reason, Plan: r.Plan, Did: r.Detail, Outcome: r.Last,
 			}
@@ -107,7 +109,7 @@ func (l *Letters) Audit(ctx context.Context, f audit.ActFilter) ([]audit.Act, er
 			all = append(all, a)
 		}
 	}
-	slices.SortStableFunc(all, func(x, y audit.Act) int {
+	slices.SortStableFunc(all, func(x, y audit.Record) int {
 		if c := y.At.Compare(x.At); c != 0 {
 			return c
 		}

@@ -137,8 +137,8 @@ func TestARefusedActIsTriedAgainAndItsLetterEndsWithIt(t *testing.T) {
 		}
 		r.intentIs(t, "done")
 		p, err := r.letters.Progress(t.Context(), "test", []string{"ord_1:refund"})
-		if err != nil || !p["ord_1:refund"].Handled || p["ord_1:refund"].Redrives != 2 {
-			t.Errorf("it is %+v, %v", p, err)
+		if err != nil || !p["ord_1:refund"].Handled || r.letter(t).Redrives != 2 {
+			t.Errorf("it is %+v, %+v, %v", p, r.letter(t), err)
 		}
 		var acts []string
 		for _, line := range r.letter(t).Log {

@@ -25,8 +25,8 @@ type shop struct {
 	mended  time.Time       // when that is over; never where it is zero
 	looks   int
 	notes   []string // what became of acts
-	stakes  map[string]deadletters.Stakes
-	inHand  map[string]string // orders, and the plans that have them
+	effects map[string]deadletters.Effects
+	leases  map[string]string // orders, and the plans that have their leases
 	acted   []string          // plans, and the letters that they have acted on
 }
 
@@ -73,7 +73,7 @@ func (s *shop) Show(_ context.Context, id string) (deadletters.Whole, error) { r
 
 func (s *shop) move(l *deadletters.Whole, state string) { l.State, l.Version = state, l.Version+1 }
 
-func (s *shop) act(item deadletters.Item, state string, by deadletters.Act) error {
+func (s *shop) act(item deadletters.Item, state string, by plan.Attribution) error {
 	l := s.find(item.ID)
 	switch {
 	case s.failure != nil && (s.mended.IsZero() || time.Now().Before(s.mended)):
@@ -86,8 +86,8 @@ func (s *shop) act(item deadletters.Item, state string, by deadletters.Act) erro
 		return deadletters.ErrChanged
 	case s.front(l) != l:
 		return deadletters.ErrBehind
-	case s.inHand[l.OrderID] == "":
-		return errors.New("nobody has the order in hand")
+	case s.leases[l.OrderID] == "":
+		return errors.New("nobody has the lease of the order")
 	}
 	s.acted = append(s.acted, by.Plan+" "+l.ID)
 	if s.move(l, state); state == "redriving" {
@@ -104,24 +104,24 @@ func (s *shop) advance(of *deadletters.Whole) {
 	}
 }
 
-func (s *shop) Take(_ context.Context, order string, by deadletters.Act) error {
-	if plan := s.inHand[order]; plan != "" && plan != by.Plan {
-		return deadletters.ErrInHand
+func (s *shop) AcquireLease(_ context.Context, order string, by plan.Attribution) error {
+	if plan := s.leases[order]; plan != "" && plan != by.Plan {
+		return deadletters.ErrLeaseHeld
 	}
-	s.inHand[order] = by.Plan
+	s.leases[order] = by.Plan
 	return nil
 }
 
-func (s *shop) LetGo(_ context.Context, order string, by deadletters.Act) error {
-	if s.inHand[order] == by.Plan {
-		delete(s.inHand, order)
+func (s *shop) ReleaseLease(_ context.Context, order string, by plan.Attribution) error {
+	if s.leases[order] == by.Plan {
+		delete(s.leases, order)
 	}
 	return nil
 }
 
-func (s *shop) Hold(_ context.Context, by deadletters.Act) ([]string, error) {
+func (s *shop) RenewLeases(_ context.Context, by plan.Attribution) ([]string, error) {
 	var orders []string
-	for order, plan := range s.inHand {
+	for order, plan := range s.leases {
 		if plan == by.Plan {
 			orders = append(orders, order)
 		}
@@ -129,7 +129,7 @@ func (s *shop) Hold(_ context.Context, by deadletters.Act) ([]string, error) {
 	return orders, nil
 }
 
-func (s *shop) Begun(_ context.Context, _ string, by deadletters.Act) ([]string, error) {
+func (s *shop) Begun(_ context.Context, _ string, by plan.Attribution) ([]string, error) {
 	var ids []string
 	for _, act := range s.acted {
 		if id, ours := strings.CutPrefix(act, by.Plan+" "); ours {
@@ -139,19 +139,19 @@ func (s *shop) Begun(_ context.Context, _ string, by deadletters.Act) ([]string,
 	return ids, nil
 }
 
-func (s *shop) Redrive(_ context.Context, item deadletters.Item, by deadletters.Act) error {
+func (s *shop) Redrive(_ context.Context, item deadletters.Item, by plan.Attribution) error {
 	return s.act(item, "redriving", by)
 }
 
-func (s *shop) Discard(_ context.Context, item deadletters.Item, by deadletters.Act) error {
+func (s *shop) Discard(_ context.Context, item deadletters.Item, by plan.Attribution) error {
 	return s.act(item, "discarded", by)
 }
 
-func (s *shop) Settle(_ context.Context, item deadletters.Item, _ string, by deadletters.Act) error {
+func (s *shop) Settle(_ context.Context, item deadletters.Item, _ string, by plan.Attribution) error {
 	return s.act(item, "settled", by)
 }
 
-func (s *shop) Note(_ context.Context, item deadletters.Item, action string, by deadletters.Act, r plan.Result) error {
+func (s *shop) Note(_ context.Context, item deadletters.Item, action string, by plan.Attribution, r plan.Result) error {
 	s.notes = append(s.notes, fmt.Sprintf("%s %s %s", action, item.ID, r.Outcome))
 	if by.Plan == "" {
 		return errors.New("the act does not name its plan")
@@ -159,15 +159,15 @@ func (s *shop) Note(_ context.Context, item deadletters.Item, action string, by 
 	return nil
 }
 
-func (s *shop) Outcomes(handler string) []string {
+func (s *shop) Settlements(handler string) []string {
 	if handler == "intent_refund" {
 		return []string{"refunded"}
 	}
 	return nil
 }
 
-func (s *shop) Stakes(context.Context, string, string, []deadletters.Letter) (map[string]deadletters.Stakes, error) {
-	return s.stakes, nil
+func (s *shop) Effects(context.Context, string, string, []deadletters.Letter) (map[string]deadletters.Effects, error) {
+	return s.effects, nil
 }
 
 func (s *shop) Progress(_ context.Context, _ string, ids []string) (map[string]deadletters.Progress, error) {
@@ -175,7 +175,7 @@ func (s *shop) Progress(_ context.Context, _ string, ids []string) (map[string]d
 	for _, l := range s.letters {
 		if slices.Contains(ids, l.ID) {
 			front := s.front(l)
-			found[l.ID] = deadletters.Progress{State: l.State, Version: l.Version, Redrives: l.Redrives, Reason: l.Reason,
+			found[l.ID] = deadletters.Progress{State: l.State, Version: l.Version, Reason: l.Reason,
 				Handled: l.State == "done", Blocked: l.State == "parked" && front.State == "waiting"}
 		}
 	}
@@ -249,13 +249,13 @@ func (s *shop) apply(t *testing.T, p deadletters.Plan) string {
 }
 
 func request(p deadletters.Plan) deadletters.Request {
-	return deadletters.Request{Confirm: p.SHA256, By: deadletters.Act{Actor: "maya", Reason: "mended"}, Timeout: 10 * time.Second}
+	return deadletters.Request{Confirm: p.SHA256, By: plan.Attribution{Actor: "maya", Reason: "mended"}, Timeout: 10 * time.Second}
 }
 
 // each runs a case in time of its own.
 func each(t *testing.T, do func(t *testing.T, s *shop)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { do(t, &shop{refuses: map[string]bool{}, inHand: map[string]string{}}) })
+	synctest.Test(t, func(t *testing.T) { do(t, &shop{refuses: map[string]bool{}, leases: map[string]string{}}) })
 }
 
 func want(t *testing.T, got, want string) {
@@ -432,7 +432,7 @@ func TestAPlanStatesWhatCanComeOfItAndIsNotAppliedOnAConfirmationAlone(t *testin
 		s.add("a1", "a", "waiting").Parked = 2
 		s.add("b1", "b", "waiting")
 		s.add("c1", "c", "waiting")
-		s.stakes = map[string]deadletters.Stakes{
+		s.effects = map[string]deadletters.Effects{
 			"a1": {Mails: 1, Captures: map[string]int64{"LKR": 2400}, Deduplicated: 1},
 			"b1": {Captures: map[string]int64{"LKR": 100, "EUR": 5}, Refunds: map[string]int64{"LKR": 7}},
 		}
@@ -441,7 +441,7 @@ func TestAPlanStatesWhatCanComeOfItAndIsNotAppliedOnAConfirmationAlone(t *testin
 		if got.Letters != 3 || got.Parked != 2 || got.Mails != 1 || got.Deduplicated != 1 || got.Captures["LKR"] != 2500 || got.Captures["EUR"] != 5 || got.Refunds["LKR"] != 7 {
 			t.Errorf("the totals are %+v", got)
 		}
-		if p.Items[0].Stakes.Captures["LKR"] != 2400 || p.Items[1].Stakes.Mails != 0 || p.Items[2].Stakes.Moves() {
+		if p.Items[0].Effects.Captures["LKR"] != 2400 || p.Items[1].Effects.Mails != 0 || p.Items[2].Effects.Moves() {
 			t.Errorf("the items are %+v", p.Items)
 		}
 		const words = "redrive 3 letters: 1 mails, 5 EUR and 2500 LKR charged, 7 LKR given back, 1 done already"
@@ -449,11 +449,11 @@ func TestAPlanStatesWhatCanComeOfItAndIsNotAppliedOnAConfirmationAlone(t *testin
 			t.Errorf("in words it is %q", p)
 		}
 		_, err := s.desk().Apply(t.Context(), p, request(p), nil)
-		if !errors.Is(err, deadletters.ErrNewEffects) || s.find("a1").Version != 1 || s.find("c1").Version != 1 {
+		if !errors.Is(err, plan.ErrNewEffects) || s.find("a1").Version != 1 || s.find("c1").Version != 1 {
 			t.Errorf("without a word for it: %v, and a1 is %+v", err, s.find("a1"))
 		}
 		forged := p
-		forged.Totals = deadletters.Totals{Letters: 3, Stakes: deadletters.NoStakes()}
+		forged.Totals = deadletters.Totals{Letters: 3, Effects: deadletters.NoEffects()}
 		if _, err := s.desk().Apply(t.Context(), forged, request(forged), nil); !errors.Is(err, plan.ErrAltered) {
 			t.Errorf("with totals of nothing: %v", err)
 		}
@@ -469,9 +469,9 @@ func TestWhatCannotBeReadMayMoveMoney(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {
 		s.add("a1", "a", "waiting")
-		s.stakes = map[string]deadletters.Stakes{"a1": {Unreadable: 1}}
+		s.effects = map[string]deadletters.Effects{"a1": {Unreadable: 1}}
 		p := s.plan(t, deadletters.ActRedrive, "")
-		if _, err := s.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, deadletters.ErrNewEffects) {
+		if _, err := s.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, plan.ErrNewEffects) {
 			t.Errorf("it was applied: %v", err)
 		}
 	})
@@ -483,10 +483,10 @@ func TestWhatHasComeToMoveMoneySinceThePlanIsSkipped(t *testing.T) {
 		s.add("a1", "a", "waiting")
 		s.add("b1", "b", "waiting")
 		p := s.plan(t, deadletters.ActRedrive, "")
-		s.stakes = map[string]deadletters.Stakes{"a1": {Refunds: map[string]int64{"LKR": 7}}}
+		s.effects = map[string]deadletters.Effects{"a1": {Refunds: map[string]int64{"LKR": 7}}}
 		want(t, s.apply(t, p), "a1 SKIPPED, b1 VERIFIED")
-		if s.find("a1").Version != 1 || len(s.inHand) != 0 {
-			t.Errorf("a1 is %+v, and in hand are %v", s.find("a1"), s.inHand)
+		if s.find("a1").Version != 1 || len(s.leases) != 0 {
+			t.Errorf("a1 is %+v, and leased are %v", s.find("a1"), s.leases)
 		}
 		r := request(p)
 		r.NewEffects = true
@@ -496,22 +496,22 @@ func TestWhatHasComeToMoveMoneySinceThePlanIsSkipped(t *testing.T) {
 	})
 }
 
-func TestAnOrderThatAnotherApplyHasInHandIsSkippedAndNoOther(t *testing.T) {
+func TestAnOrderWhoseLeaseAnotherApplyHasIsSkippedAndNoOther(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {
 		s.add("a1", "a", "waiting")
 		s.add("a2", "a", "waiting")
 		s.add("b1", "b", "waiting")
-		s.inHand["a"] = "another plan"
+		s.leases["a"] = "another plan"
 		p := s.plan(t, deadletters.ActRedrive, "")
 		want(t, s.apply(t, p), "a1 SKIPPED, a2 SKIPPED, b1 VERIFIED")
-		if s.find("a1").Version != 1 || s.inHand["a"] != "another plan" || s.inHand["b"] != "" {
-			t.Errorf("a1 is %+v, and in hand are %v", s.find("a1"), s.inHand)
+		if s.find("a1").Version != 1 || s.leases["a"] != "another plan" || s.leases["b"] != "" {
+			t.Errorf("a1 is %+v, and leased are %v", s.find("a1"), s.leases)
 		}
 	})
 }
 
-func TestAnOrderIsInHandUntilAllOfItIsKnown(t *testing.T) {
+func TestAnOrderIsLeasedUntilAllOfItIsKnown(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {
 		s.add("a1", "a", "waiting")
@@ -520,7 +520,7 @@ func TestAnOrderIsInHandUntilAllOfItIsKnown(t *testing.T) {
 		p := s.plan(t, deadletters.ActRedrive, "")
 		let := 0
 		desk := deadletters.NewDesk(s, time.Now, func(_ context.Context, d time.Duration) error {
-			if s.inHand["a"] != p.SHA256 {
+			if s.leases["a"] != p.SHA256 {
 				let++
 			}
 			s.handle()
@@ -531,14 +531,14 @@ func TestAnOrderIsInHandUntilAllOfItIsKnown(t *testing.T) {
 		if err != nil || sum.Verified != 3 || let > 0 {
 			t.Errorf("it was let go %d times on the way: %+v, %v", let, sum, err)
 		}
-		if len(s.inHand) != 0 {
-			t.Errorf("in hand still are %v", s.inHand)
+		if len(s.leases) != 0 {
+			t.Errorf("leased still are %v", s.leases)
 		}
 		s.add("b1", "b", "waiting")
 		s.closed = true
 		want(t, s.apply(t, s.plan(t, deadletters.ActRedrive, "")), "b1 TIMED_OUT")
-		if len(s.inHand) != 0 {
-			t.Errorf("what has timed out is in hand still: %v", s.inHand)
+		if len(s.leases) != 0 {
+			t.Errorf("what has timed out is leased still: %v", s.leases)
 		}
 	})
 }
@@ -550,7 +550,7 @@ func TestWhatAnEarlierRunHasDoneIsHeardOfThoughAnotherHasTheOrderNow(t *testing.
 		s.closed = true
 		p := s.plan(t, deadletters.ActRedrive, "")
 		want(t, s.apply(t, p), "a1 TIMED_OUT")
-		s.closed, s.inHand["a"] = false, "another plan"
+		s.closed, s.leases["a"] = false, "another plan"
 		want(t, s.apply(t, p), "a1 VERIFIED")
 	})
 }
@@ -574,8 +574,8 @@ func TestWhatIsWrongWithOneLetterKeepsNoOtherFromItsAct(t *testing.T) {
 		s.add("b1", "b", "waiting")
 		s.broken = "a1"
 		want(t, s.apply(t, s.plan(t, deadletters.ActRedrive, "")), "a1 SKIPPED, b1 VERIFIED")
-		if len(s.inHand) != 0 {
-			t.Errorf("in hand still are %v", s.inHand)
+		if len(s.leases) != 0 {
+			t.Errorf("leased still are %v", s.leases)
 		}
 	})
 }
@@ -590,7 +590,7 @@ func (s *shop) killed(t *testing.T, p deadletters.Plan) {
 	}
 }
 
-func TestWhatAKilledRunHadInHandIsLetGoByTheNext(t *testing.T) {
+func TestTheLeasesOfAKilledRunAreReleasedByTheNext(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {
 		s.add("a1", "a", "waiting")
@@ -598,44 +598,44 @@ func TestWhatAKilledRunHadInHandIsLetGoByTheNext(t *testing.T) {
 		p := s.plan(t, deadletters.ActRedrive, "")
 		s.killed(t, p)
 		s.handle() // one took effect meanwhile, and one is under way
-		if s.inHand["a"] != p.SHA256 || s.inHand["b"] != p.SHA256 {
-			t.Fatalf("after the kill in hand are %v", s.inHand)
+		if s.leases["a"] != p.SHA256 || s.leases["b"] != p.SHA256 {
+			t.Fatalf("after the kill leased are %v", s.leases)
 		}
 		want(t, s.apply(t, p), "a1 VERIFIED, b1 VERIFIED")
-		if len(s.inHand) != 0 {
-			t.Errorf("in hand still are %v", s.inHand)
+		if len(s.leases) != 0 {
+			t.Errorf("leased still are %v", s.leases)
 		}
 		s.add("c1", "c", "waiting")
 		s.add("d1", "d", "waiting")
 		p = s.plan(t, deadletters.ActRedrive, "")
-		s.inHand["d"] = p.SHA256 // it was killed before its act on the order, and its canary stops the next
+		s.leases["d"] = p.SHA256 // it was killed before its act on the order, and its canary stops the next
 		s.refuses["c1"] = true
 		r := request(p)
 		r.Pace = plan.Pace{Canary: 1}
-		if sum, err := s.desk().Apply(t.Context(), p, r, func(plan.Result) {}); err != nil || sum.Skipped != 1 || len(s.inHand) != 0 {
-			t.Errorf("stopped by its canary: %+v, %v, and in hand still are %v", sum, err, s.inHand)
+		if sum, err := s.desk().Apply(t.Context(), p, r, func(plan.Result) {}); err != nil || sum.Skipped != 1 || len(s.leases) != 0 {
+			t.Errorf("stopped by its canary: %+v, %v, and leased still are %v", sum, err, s.leases)
 		}
 	})
 }
 
-func TestWhatAKilledRunHasBegunIsInHandAgainWhenItsClaimHasLapsed(t *testing.T) {
+func TestWhatAKilledRunHasBegunIsLeasedAgainWhenItsLeaseHasLapsed(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {
 		s.add("a1", "a", "waiting")
 		p := s.plan(t, deadletters.ActRedrive, "")
 		s.killed(t, p)
-		clear(s.inHand)
+		clear(s.leases)
 		free := 0
 		desk := deadletters.NewDesk(s, time.Now, func(_ context.Context, d time.Duration) error {
-			if s.inHand["a"] != p.SHA256 {
+			if s.leases["a"] != p.SHA256 {
 				free++
 			}
 			s.handle()
 			time.Sleep(d) // the test's own time
 			return nil
 		})
-		if sum, err := desk.Apply(t.Context(), p, request(p), func(plan.Result) {}); err != nil || !sum.OK || free != 0 || len(s.inHand) != 0 {
-			t.Errorf("%+v, %v; it was free at %d looks, and in hand still are %v", sum, err, free, s.inHand)
+		if sum, err := desk.Apply(t.Context(), p, request(p), func(plan.Result) {}); err != nil || !sum.OK || free != 0 || len(s.leases) != 0 {
+			t.Errorf("%+v, %v; it was free at %d looks, and leased still are %v", sum, err, free, s.leases)
 		}
 	})
 }

@@ -1,15 +1,9 @@
-// Package deadletters is what an operator does about what the services gave up: messages that a
-// handler refused, and acts in the outside world that were refused for good. Look, plan, apply:
-// nothing is acted on that was not seen first, and nothing counts as done because it was sent.
-// No SQL, Kafka or terminal may be in this package.
 package deadletters
 
 import (
-	"context"
 	"time"
 
 	"millrace/domain/fault"
-	"millrace/domain/plan"
 )
 
 // The states of a letter.
@@ -81,97 +75,22 @@ type Filter struct {
 	Until   time.Time // last attempt before
 }
 
-// Act is who does something, and why.
-type Act = plan.Act
-
 // Progress is where a letter is now.
 type Progress struct {
-	State    string
-	Version  int
-	Redrives int
-	Reason   string
-	Error    string
+	State   string
+	Version int
+	Reason  string
+	Error   string
 	// Handled: the inbox, or the act itself, says that it took effect.
 	Handled bool
 	// Blocked: it is parked, and a waiting letter is in front of it.
 	Blocked bool
 }
 
-// Store keeps the letters of all services.
-type Store interface {
-	// List gives letters, those of one order in their sequence.
-	List(ctx context.Context, f Filter) ([]Letter, error)
-	// Show fails with fault.NotFound.
-	Show(ctx context.Context, id string) (Whole, error)
-	// Take takes an order in hand for the plan of an act: until it lets it go, no apply of another plan acts on
-	// that order, be it on its saga or on its dead letters at any service. It fails with ErrInHand. Taking again
-	// what the plan has keeps it. A plan that died loses it after ten minutes.
-	Take(ctx context.Context, orderID string, by Act) error
-	// Hold gives the orders that the plan has in hand, and keeps them in hand. An apply calls it at every look, for
-	// an order that nobody holds is lost after those ten minutes.
-	Hold(ctx context.Context, by Act) ([]string, error)
-	// LetGo ends that. An order that the plan does not have is left as it is.
-	LetGo(ctx context.Context, orderID string, by Act) error
-	// Redrive sends the letter to its handler again, in one transaction with everything that says so.
-	// It fails with ErrChanged when the letter is not as planned, and with ErrBehind when another
-	// one of its order is in front.
-	Redrive(ctx context.Context, item Item, by Act) error
-	// Discard ends the letter without effect, and lets what waits behind it go. It fails as Redrive.
-	Discard(ctx context.Context, item Item, by Act) error
-	// Settle ends the letter of an act with what a person says became of it, and tells the other
-	// services. It fails as Redrive, and with fault.Conflict when there is nothing to settle.
-	Settle(ctx context.Context, item Item, outcome string, by Act) error
-	// Begun gives the letters of a service on which the plan of an act has acted, in this run or in an earlier one.
-	Begun(ctx context.Context, service string, by Act) ([]string, error)
-	// Note keeps what became of an act behind the act itself. Saying the same again changes nothing.
-	Note(ctx context.Context, item Item, action string, by Act, r plan.Result) error
-	// Stakes gives what can come of an act on letters, by letter: its own share, and that of what is parked
-	// behind it. What two of them would both do counts once, for the first. It changes nothing.
-	Stakes(ctx context.Context, action, outcome string, letters []Letter) (map[string]Stakes, error)
-	// Outcomes are those that Settle takes for a handler's letters; none for a message.
-	Outcomes(handler string) []string
-	// Progress gives where letters of a service are now; those that are not there are left out.
-	Progress(ctx context.Context, service string, ids []string) (map[string]Progress, error)
-	// Behind gives the messages that are parked behind a letter, in their sequence.
-	Behind(ctx context.Context, item Item) ([]Letter, error)
-}
-
 // Faults of acting on a letter.
 var (
-	ErrNoLetter = fault.New(fault.NotFound, "no_such_letter", "there is no dead letter with that id: `millrace dlq list --each` shows those there are")
-	ErrChanged  = fault.New(fault.Conflict, "letter_changed", "it has changed since the plan was made")
-	ErrInHand   = fault.New(fault.Conflict, "order_in_hand", "another apply has the order in hand")
-	ErrBehind   = fault.New(fault.Conflict, "letter_behind", "another dead letter of its order is in front of it")
+	ErrNoLetter  = fault.New(fault.NotFound, "no_such_letter", "there is no dead letter with that id: `millrace dlq list --each` shows those there are")
+	ErrChanged   = fault.New(fault.Conflict, "letter_changed", "it has changed since the plan was made")
+	ErrLeaseHeld = fault.New(fault.Conflict, "order_in_hand", "another apply has the order in hand")
+	ErrBehind    = fault.New(fault.Conflict, "letter_behind", "another dead letter of its order is in front of it")
 )
-
-// Group counts letters that are alike.
-type Group struct {
-	Service string    `json:"service"`
-	Handler string    `json:"handler"`
-	Reason  string    `json:"reason"`
-	State   string    `json:"state"`
-	Count   int       `json:"count"`
-	Parked  int       `json:"parked"` // messages that wait behind them
-	Oldest  time.Time `json:"oldest"` // first attempt
-}
-
-// Groups counts letters by service, handler, reason and state, the largest group first.
-func Groups(letters []Letter) []Group {
-	byKey := map[Group]*Group{}
-	groups := []*Group{}
-	for _, l := range letters {
-		key := Group{Service: l.Service, Handler: l.Handler, Reason: l.Reason, State: l.State}
-		g := byKey[key]
-		if g == nil {
-			g = &Group{Service: l.Service, Handler: l.Handler, Reason: l.Reason, State: l.State, Oldest: l.FirstAt}
-			byKey[key] = g
-			groups = append(groups, g)
-		}
-		g.Count++
-		g.Parked += l.Parked
-		if l.FirstAt.Before(g.Oldest) {
-			g.Oldest = l.FirstAt
-		}
-	}
-	return sorted(groups)
-}

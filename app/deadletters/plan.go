@@ -39,18 +39,18 @@ type Plan struct {
 
 // Item is one letter of a plan. Version pins it: when it has moved the item is skipped.
 type Item struct {
-	ID       string `json:"id"`
-	Version  int    `json:"version"`
-	Service  string `json:"service"`
-	Consumer string `json:"consumer"`
-	Handler  string `json:"handler"`
-	OrderID  string `json:"orderId"`
-	Type     string `json:"type"`
-	Reason   string `json:"reason"`
-	Redrives int    `json:"redrives"`
-	Position int    `json:"position"`
-	Parked   int    `json:"parked"` // messages behind it when the plan was made
-	Stakes   Stakes `json:"stakes"` // what can come of the act on it
+	ID       string  `json:"id"`
+	Version  int     `json:"version"`
+	Service  string  `json:"service"`
+	Consumer string  `json:"consumer"`
+	Handler  string  `json:"handler"`
+	OrderID  string  `json:"orderId"`
+	Type     string  `json:"type"`
+	Reason   string  `json:"reason"`
+	Redrives int     `json:"redrives"`
+	Position int     `json:"position"`
+	Parked   int     `json:"parked"` // messages behind it when the plan was made
+	Effects  Effects `json:"stakes"` // what can come of the act on it; "stakes" is the word of the format
 }
 
 // Faults of plans. Every one of them means that nothing was done.
@@ -60,24 +60,6 @@ var (
 	ErrStateOfPlan = fault.New(fault.Invalid, "cannot_plan", "only letters that are waiting, or have been redriving for too long, can be planned for")
 )
 
-// Desk is where an operator deals with letters.
-type Desk struct {
-	store Store
-	now   func() time.Time
-	pause func(context.Context, time.Duration) error // between two looks at what is under way
-}
-
-// NewDesk makes the use cases.
-func NewDesk(store Store, now func() time.Time, pause func(context.Context, time.Duration) error) *Desk {
-	return &Desk{store, now, pause}
-}
-
-// List gives the letters that a filter chooses.
-func (d *Desk) List(ctx context.Context, f Filter) ([]Letter, error) { return d.store.List(ctx, f) }
-
-// Show gives everything about one letter. It fails with ErrNoLetter.
-func (d *Desk) Show(ctx context.Context, id string) (Whole, error) { return d.store.Show(ctx, id) }
-
 // Plan says what would be done to the letters that a filter chooses: those that are waiting, unless
 // it names redriving ones. It changes nothing. It fails with ErrUnsettled when an outcome does not
 // fit one of them.
@@ -86,27 +68,27 @@ func (d *Desk) Plan(ctx context.Context, f Filter, words, action, outcome string
 	if f.State != Waiting && (f.State != Redriving || action != ActRedrive) {
 		return Plan{}, ErrStateOfPlan
 	}
-	letters, err := d.store.List(ctx, f)
+	letters, err := d.letters.List(ctx, f)
 	if err != nil {
 		return Plan{}, err
 	}
 	p := Plan{
 		Kind: PlanKind, Action: action, Outcome: outcome, Filter: words, MadeAt: d.now().UTC().Truncate(time.Second),
-		Totals: Totals{Stakes: NoStakes()}, Items: []Item{},
+		Totals: Totals{Effects: NoEffects()}, Items: []Item{},
 	}
 	for _, l := range letters {
-		if action == ActSettle && !slices.Contains(d.store.Outcomes(l.Handler), outcome) {
-			return Plan{}, ErrUnsettled.Because(fmt.Errorf("%s of %s: %s", l.ID, l.Handler, takes(d.store.Outcomes(l.Handler))))
+		if action == ActSettle && !slices.Contains(d.planning.Settlements(l.Handler), outcome) {
+			return Plan{}, ErrUnsettled.Because(fmt.Errorf("%s of %s: %s", l.ID, l.Handler, takes(d.planning.Settlements(l.Handler))))
 		}
 		p.Items = append(p.Items, itemOf(l))
 	}
-	stakes, err := d.store.Stakes(ctx, action, outcome, letters)
+	effects, err := d.planning.Effects(ctx, action, outcome, letters)
 	if err != nil {
 		return Plan{}, err
 	}
 	for n := range p.Items {
 		item := &p.Items[n]
-		item.Stakes.Add(stakes[item.ID])
+		item.Effects.Add(effects[item.ID])
 		p.Totals.add(*item)
 	}
 	p.SHA256, err = p.sum()
@@ -116,14 +98,14 @@ func (d *Desk) Plan(ctx context.Context, f Filter, words, action, outcome string
 func itemOf(l Letter) Item {
 	return Item{
 		ID: l.ID, Version: l.Version, Service: l.Service, Consumer: l.Consumer, Handler: l.Handler, OrderID: l.OrderID,
-		Type: l.Type, Reason: l.Reason, Redrives: l.Redrives, Position: l.Position, Parked: l.Parked, Stakes: NoStakes(),
+		Type: l.Type, Reason: l.Reason, Redrives: l.Redrives, Position: l.Position, Parked: l.Parked, Effects: NoEffects(),
 	}
 }
 
 func (t *Totals) add(i Item) {
 	t.Letters++
 	t.Parked += i.Parked
-	t.Add(i.Stakes)
+	t.Add(i.Effects)
 }
 
 // String is the plan in a line.
@@ -154,15 +136,4 @@ func ReadPlan(text []byte) (Plan, error) {
 		return Plan{}, plan.ErrAltered
 	}
 	return p, nil
-}
-
-func sorted(groups []*Group) []Group {
-	all := make([]Group, len(groups))
-	for i, g := range groups {
-		all[i] = *g
-	}
-	slices.SortStableFunc(all, func(a, b Group) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Handler, b.Handler), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.State, b.State))
-	})
-	return all
 }

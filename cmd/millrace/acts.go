@@ -20,7 +20,7 @@ type operating struct {
 }
 
 // Audit lists what operators have done, in all databases.
-func (o operating) Audit(ctx context.Context, f audit.ActFilter) ([]audit.Act, error) {
+func (o operating) Audit(ctx context.Context, f audit.RecordFilter) ([]audit.Record, error) {
 	return o.audits.Audit(ctx, f)
 }
 

@@ -44,30 +44,30 @@ func letters(dbs map[string]*sqldb.DB) *sqlstore.Letters {
 	for _, kind := range []intent.Kind{intent.Capture, intent.Void, intent.Refund} {
 		settlements["intent_"+kind.String()] = sqlstore.Settlement{Outcomes: payment.Outcomes(kind), Settle: payments.Handle}
 	}
-	return sqlstore.NewLetters(cores, settlements).Foresee(func() map[string]sqlstore.Foresight {
-		till, post := payment.NewRehearsal(store), notification.NewRehearsal()
-		return map[string]sqlstore.Foresight{
+	return sqlstore.NewLetters(cores, settlements).Previewing(func() map[string]sqlstore.EffectPreview {
+		till, post := payment.NewDryRun(store), notification.NewDryRun()
+		return map[string]sqlstore.EffectPreview{
 			messages.PaymentService: {
-				Message: rehearsed(paymentHandlers(payment.NewCapturePayment(till), payment.NewRefundPayment(till)), till.Intended),
+				Message: dryRun(paymentHandlers(payment.NewCapturePayment(till), payment.NewRefundPayment(till)), till.Intended),
 				Retried: till.Retried,
-				Settled: func(ctx context.Context, in intent.Intent, outcome string) ([]intent.Stake, error) {
+				Settled: func(ctx context.Context, in intent.Intent, outcome string) ([]intent.Effect, error) {
 					return taken(till.Intended, func() error { return payment.NewSettleByHand(till).Handle(ctx, in, outcome) })
 				},
 			},
 			messages.NotificationService: {
-				Message: rehearsed(notificationHandlers(notification.NewNotifyCustomer(post, time.Now)), post.Intended),
+				Message: dryRun(notificationHandlers(notification.NewNotifyCustomer(post, time.Now)), post.Intended),
 				Retried: post.Retried,
-				Settled: func(context.Context, intent.Intent, string) ([]intent.Stake, error) { return nil, nil }, // the customer was told
+				Settled: func(context.Context, intent.Intent, string) ([]intent.Effect, error) { return nil, nil }, // the customer was told
 			},
 		}
 	})
 }
 
-// rehearsed hands messages to a service's handlers, which run over a work that keeps nothing, and gives what
+// dryRun hands messages to a service's handlers, which run over a work that keeps nothing, and gives what
 // they would have intended. Of a message without a handler's name the one that takes its type is asked. It fails
 // where this build has no such handler: the service may be of a newer one, which does something.
-func rehearsed(service messaging.Service, intended func() []intent.Stake) func(context.Context, string, messages.Message) ([]intent.Stake, error) {
-	return func(ctx context.Context, handler string, m messages.Message) ([]intent.Stake, error) {
+func dryRun(service messaging.Service, intended func() []intent.Effect) func(context.Context, string, messages.Message) ([]intent.Effect, error) {
+	return func(ctx context.Context, handler string, m messages.Message) ([]intent.Effect, error) {
 		for _, h := range service.Handlers {
 			if h.Message == m.Name() && (handler == "" || handler == h.Name) {
 				return taken(intended, func() error { return h.Handle(ctx, m) })
@@ -78,9 +78,9 @@ func rehearsed(service messaging.Service, intended func() []intent.Stake) func(c
 }
 
 // taken runs a use case and takes what it has intended, when it panics too: nothing of it is left for the next.
-func taken(intended func() []intent.Stake, rehearse func() error) (stakes []intent.Stake, err error) {
-	defer func() { stakes = intended() }()
-	return nil, rehearse()
+func taken(intended func() []intent.Effect, run func() error) (effects []intent.Effect, err error) {
+	defer func() { effects = intended() }()
+	return nil, run()
 }
 
 // coresOf makes a core for every service that reads messages. They tell nobody: the relay of whichever

@@ -44,7 +44,7 @@ func lettersAt(t *testing.T, all map[string]messages.Message) map[string]*sqldb.
 	return dbs
 }
 
-func TestWhatComesOfALetterIsForeseenByTheHandlersOfItsService(t *testing.T) {
+func TestWhatComesOfALetterIsPreviewedByTheHandlersOfItsService(t *testing.T) {
 	t.Parallel()
 	order := &messages.OrderCreated{
 		OrderID: "ord_1", UserID: "usr_1", Items: []messages.Item{{SKU: "SKU-1", Qty: 2, Price: 1200}}, Total: 2400, Currency: "LKR", PaymentMethod: "pm_card_ok",
@@ -65,8 +65,8 @@ func TestWhatComesOfALetterIsForeseenByTheHandlersOfItsService(t *testing.T) {
 	}
 	for _, i := range p.Items {
 		moves := i.Service == messages.PaymentService || i.Service == messages.NotificationService
-		if i.Stakes.Moves() != moves {
-			t.Errorf("at %s it is %+v", i.Service, i.Stakes)
+		if i.Effects.Moves() != moves {
+			t.Errorf("at %s it is %+v", i.Service, i.Effects)
 		}
 	}
 }
@@ -91,8 +91,8 @@ func TestAHandlerThatThisBuildDoesNotKnowIsNotTakenForHarmless(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, i := range p.Items {
-		if i.Stakes.Moves() != (i.Service != messages.Orchestrator) {
-			t.Errorf("at %s it is %+v", i.Service, i.Stakes)
+		if i.Effects.Moves() != (i.Service != messages.Orchestrator) {
+			t.Errorf("at %s it is %+v", i.Service, i.Effects)
 		}
 	}
 	if p.Totals.Unreadable != 2 {
@@ -102,17 +102,17 @@ func TestAHandlerThatThisBuildDoesNotKnowIsNotTakenForHarmless(t *testing.T) {
 
 func TestWhatAHandlerIntendedBeforeItPanickedIsNoOtherMessages(t *testing.T) {
 	t.Parallel()
-	var intends []intent.Stake
-	message := rehearsed(messaging.Service{Handlers: []messaging.Handler{
+	var intends []intent.Effect
+	message := dryRun(messaging.Service{Handlers: []messaging.Handler{
 		{Name: "bad", Message: "OrderCreated", Handle: func(context.Context, messages.Message) error {
-			intends = append(intends, intent.Stake{ID: "of the bad one"})
+			intends = append(intends, intent.Effect{ID: "of the bad one"})
 			panic("no such method")
 		}},
 		{Name: "good", Message: "OrderCreated", Handle: func(context.Context, messages.Message) error {
-			intends = append(intends, intent.Stake{ID: "of the good one"})
+			intends = append(intends, intent.Effect{ID: "of the good one"})
 			return nil
 		}},
-	}}, func() []intent.Stake {
+	}}, func() []intent.Effect {
 		all := intends
 		intends = nil
 		return all

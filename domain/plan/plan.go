@@ -22,8 +22,8 @@ const (
 	TimedOut    = "TIMED_OUT"    // it was done, and its outcome was not known in time; apply the plan again to hear it
 )
 
-// Act is who does something, why, and by which plan.
-type Act struct {
+// Attribution is who does something, why, and by which plan.
+type Attribution struct {
 	Actor  string
 	Reason string
 	Plan   string // its seal
@@ -70,6 +70,9 @@ func (s *Sum) Add(r Result) {
 var (
 	ErrAltered     = fault.New(fault.Conflict, "plan_altered", "the plan is not as it was written: make a new one")
 	ErrUnconfirmed = fault.New(fault.Conflict, "plan_unconfirmed", "the plan is not confirmed")
+	// ErrNewEffects: the plan has effects that nobody would know for a repetition, or can charge, give money back or
+	// mail, and nobody has allowed that.
+	ErrNewEffects = fault.New(fault.Conflict, "plan_has_new_effects", "the plan has new effects")
 )
 
 // Seal is the SHA-256 of a plan, which is given without its seal.

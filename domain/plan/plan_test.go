@@ -9,12 +9,12 @@ import (
 )
 
 // run is a run of ten items with a clock that the test moves.
-func run(p plan.Pace) (*plan.Gait, func(time.Duration)) {
+func run(p plan.Pace) (*plan.Throttle, func(time.Duration)) {
 	at := time.Unix(0, 0)
-	return plan.NewGait(p, 10, func() time.Time { return at }), func(d time.Duration) { at = at.Add(d) }
+	return plan.NewThrottle(p, 10, func() time.Time { return at }), func(d time.Duration) { at = at.Add(d) }
 }
 
-func begin(g *plan.Gait) (n int) {
+func begin(g *plan.Throttle) (n int) {
 	for ; n < 10 && g.May(); n++ {
 		g.Begun(false)
 	}
@@ -117,7 +117,7 @@ func TestAFewAreOpenAtMostHoweverManyErrorsAreAllowed(t *testing.T) {
 	t.Parallel()
 	for _, p := range []plan.Pace{{StopAt: 0.5}, {StopAt: 1, PerSecond: 1000}} {
 		at := time.Unix(0, 0)
-		g := plan.NewGait(p, 1000, func() time.Time { return at })
+		g := plan.NewThrottle(p, 1000, func() time.Time { return at })
 		at = at.Add(time.Second)
 		n := 0
 		for ; n < 100 && g.May(); n++ {

@@ -34,7 +34,7 @@ func applyFlagsOf(c *cobra.Command) *applyFlags {
 }
 
 // read gives who, why and how fast. A plan that is not confirmed by its seal is refused before anything else is asked for.
-func (a *applyFlags) read(seal string) (by plan.Act, pace plan.Pace, err error) {
+func (a *applyFlags) read(seal string) (by plan.Attribution, pace plan.Pace, err error) {
 	if a.confirm != seal {
 		return by, pace, unconfirmed(seal)
 	}
@@ -52,7 +52,7 @@ func (a *applyFlags) read(seal string) (by plan.Act, pace plan.Pace, err error) 
 	if err := errors.Join(wrongRate, wrongShare); err != nil {
 		return by, pace, fmt.Errorf("--rate takes a rate such as 20/s, --stop-at-errors a share such as 2%%: %w", err)
 	}
-	return plan.Act{Actor: a.actor, Reason: a.reason}, plan.Pace{Canary: a.canary, PerSecond: rate, StopAt: share}, nil
+	return plan.Attribution{Actor: a.actor, Reason: a.reason}, plan.Pace{Canary: a.canary, PerSecond: rate, StopAt: share}, nil
 }
 
 // inTime refuses a rate at which a run would give up before the next item's turn, for a verb whose time-out runs for

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"millrace/app/deadletters"
+	"millrace/domain/plan"
 )
 
 func (p *program) dlqApply() *cobra.Command {
@@ -49,7 +50,7 @@ was sent again three times already and there is no --force.`,
 		r := deadletters.Request{Confirm: flags.confirm, By: by, Force: *force, NewEffects: *fresh, Timeout: flags.timeout, Pace: pace}
 		return with(c, p.DeadLetters, where(), ToChange, func(d DeadLetters) error {
 			sum, err := d.Apply(c.Context(), letters, r, p.tellResult)
-			if errors.Is(err, deadletters.ErrNewEffects) {
+			if errors.Is(err, plan.ErrNewEffects) {
 				return WithCode(Refused, fmt.Errorf("nothing was done: %w: if that is meant, give --new-effects", err))
 			}
 			if errors.Is(err, deadletters.ErrTooOften) {

@@ -61,16 +61,16 @@ a sha256, which is its confirmation. With state=redriving it is those that were 
 	return c
 }
 
-// shownStakes is how many letters of a plan are told of one by one; the plan has them all.
-const shownStakes = 10
+// shownEffects is how many letters of a plan are told of one by one; the plan has them all.
+const shownEffects = 10
 
 // explainLetters says to people what can come of a plan, and how to have it carried out.
 func (p *program) explainLetters(made deadletters.Plan) {
-	moving := slices.DeleteFunc(slices.Clone(made.Items), func(i deadletters.Item) bool { return !i.Stakes.Moves() })
-	for _, i := range moving[:min(len(moving), shownStakes)] {
-		fmt.Fprintf(p.Stderr, "%s  %s %s: %s\n", i.ID, i.Handler, dash(i.OrderID), i.Stakes)
+	moving := slices.DeleteFunc(slices.Clone(made.Items), func(i deadletters.Item) bool { return !i.Effects.Moves() })
+	for _, i := range moving[:min(len(moving), shownEffects)] {
+		fmt.Fprintf(p.Stderr, "%s  %s %s: %s\n", i.ID, i.Handler, dash(i.OrderID), i.Effects)
 	}
-	if more := len(moving) - shownStakes; more > 0 {
+	if more := len(moving) - shownEffects; more > 0 {
 		fmt.Fprintf(p.Stderr, "and %d more\n", more)
 	}
 	flag := ""

@@ -48,7 +48,7 @@ func (f *fakeStandings) Progress(_ context.Context, orderIDs []string) (map[stri
 	return all, nil
 }
 
-func (f *fakeStandings) Operate(context.Context, engine.Order) error { return nil }
+func (f *fakeStandings) Operate(context.Context, engine.Command) error { return nil }
 
 // Receipts says of every message that the saga has had it, and inventory has not.
 func (f *fakeStandings) Receipts(_ context.Context, again []engine.Again) (map[string][]operator.Receipt, error) {
@@ -59,14 +59,14 @@ func (f *fakeStandings) Receipts(_ context.Context, again []engine.Again) (map[s
 	return all, nil
 }
 
-func (f *fakeStandings) Hold(context.Context, string) error { return nil }
+func (f *fakeStandings) RenewLeases(context.Context, string) error { return nil }
 
 func (f *fakeStandings) Begun(context.Context, string) (map[string]time.Time, error) { return nil, nil }
 
 func (f *fakeStandings) Note(context.Context, string, plan.Result) error { return nil }
 
-func (f *fakeStandings) Audit(_ context.Context, filter audit.ActFilter) ([]audit.Act, error) {
-	all := []audit.Act{
+func (f *fakeStandings) Audit(_ context.Context, filter audit.RecordFilter) ([]audit.Record, error) {
+	all := []audit.Record{
 		{At: today, ID: "a2", Act: "saga redrive", Target: "ord_1", OrderID: "ord_1", Actor: "maya", Reason: "the broker was lost", Plan: "5e", Outcome: "VERIFIED", Detail: "it is confirmed"},
 		{At: today, ID: "a1", Act: "dlq discard", Target: "letter-1", Actor: "ben", Reason: "a test", Plan: "d1"},
 	}

@@ -45,39 +45,41 @@ func (f *fakeLetters) Show(ctx context.Context, id string) (deadletters.Whole, e
 	}, nil
 }
 
-func (f *fakeLetters) Take(context.Context, string, deadletters.Act) error { return nil }
+func (f *fakeLetters) AcquireLease(context.Context, string, plan.Attribution) error { return nil }
 
-func (f *fakeLetters) LetGo(context.Context, string, deadletters.Act) error { return nil }
+func (f *fakeLetters) ReleaseLease(context.Context, string, plan.Attribution) error { return nil }
 
-func (f *fakeLetters) Hold(context.Context, deadletters.Act) ([]string, error) { return nil, nil }
-
-func (f *fakeLetters) Begun(context.Context, string, deadletters.Act) ([]string, error) {
+func (f *fakeLetters) RenewLeases(context.Context, plan.Attribution) ([]string, error) {
 	return nil, nil
 }
 
-func (f *fakeLetters) Redrive(_ context.Context, item deadletters.Item, _ deadletters.Act) error {
+func (f *fakeLetters) Begun(context.Context, string, plan.Attribution) ([]string, error) {
+	return nil, nil
+}
+
+func (f *fakeLetters) Redrive(_ context.Context, item deadletters.Item, _ plan.Attribution) error {
 	f.begun[item.ID] = item.Version
 	return nil
 }
 
-func (f *fakeLetters) Discard(context.Context, deadletters.Item, deadletters.Act) error { return nil }
+func (f *fakeLetters) Discard(context.Context, deadletters.Item, plan.Attribution) error { return nil }
 
-func (f *fakeLetters) Settle(context.Context, deadletters.Item, string, deadletters.Act) error {
+func (f *fakeLetters) Settle(context.Context, deadletters.Item, string, plan.Attribution) error {
 	return nil
 }
 
-func (f *fakeLetters) Outcomes(handler string) []string {
+func (f *fakeLetters) Settlements(handler string) []string {
 	if handler == "intent_refund" {
 		return []string{"refunded"}
 	}
 	return nil
 }
 
-// Stakes has the refund give money back, and what is parked behind letter-1 done already.
-func (f *fakeLetters) Stakes(_ context.Context, action, _ string, letters []deadletters.Letter) (map[string]deadletters.Stakes, error) {
-	all := map[string]deadletters.Stakes{}
+// Effects has the refund give money back, and what is parked behind letter-1 done already.
+func (f *fakeLetters) Effects(_ context.Context, action, _ string, letters []deadletters.Letter) (map[string]deadletters.Effects, error) {
+	all := map[string]deadletters.Effects{}
 	for _, l := range letters {
-		s := deadletters.NoStakes()
+		s := deadletters.NoEffects()
 		if action == deadletters.ActRedrive && l.Type == "refund" {
 			s.Refunds["LKR"] = 2400
 		}
@@ -94,9 +96,9 @@ func (f *fakeLetters) Progress(_ context.Context, _ string, ids []string) (map[s
 	for _, id := range ids {
 		p := deadletters.Progress{State: "waiting", Version: 1}
 		if version, begun := f.begun[id]; begun {
-			p = deadletters.Progress{State: "waiting", Version: version + 2, Redrives: 1, Error: "the data does not fit"}
+			p = deadletters.Progress{State: "waiting", Version: version + 2, Error: "the data does not fit"}
 			if id == "letter-1" {
-				p = deadletters.Progress{State: "done", Version: version + 2, Redrives: 1, Handled: true}
+				p = deadletters.Progress{State: "done", Version: version + 2, Handled: true}
 			}
 		}
 		found[id] = p
@@ -108,6 +110,6 @@ func (f *fakeLetters) Behind(context.Context, deadletters.Item) ([]deadletters.L
 	return nil, nil
 }
 
-func (f *fakeLetters) Note(context.Context, deadletters.Item, string, deadletters.Act, plan.Result) error {
+func (f *fakeLetters) Note(context.Context, deadletters.Item, string, plan.Attribution, plan.Result) error {
 	return nil
 }

@@ -127,8 +127,8 @@ func parseLetters(words []string, now time.Time) (deadletters.Filter, error) {
 }
 
 // parseActs reads which acts of operators are meant.
-func parseActs(words []string, now time.Time) (audit.ActFilter, error) {
-	var f audit.ActFilter
+func parseActs(words []string, now time.Time) (audit.RecordFilter, error) {
+	var f audit.RecordFilter
 	err := eachWord(words, actWords, func(key, value string) (err error) {
 		switch key {
 		case "order":

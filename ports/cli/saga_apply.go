@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"millrace/domain/plan"
 	"millrace/sagas/operator"
 )
 
@@ -48,7 +49,7 @@ not confirmed, or when it has new effects (messages with new ids, money, mails) 
 		r := operator.Request{Confirm: flags.confirm, By: by, NewEffects: *fresh, Timeout: flags.timeout, Pace: pace}
 		return with(c, p.Acts, where(), ToChange, func(a Acts) error {
 			sum, err := a.Apply(c.Context(), made, r, p.tellResult)
-			if errors.Is(err, operator.ErrNewEffects) {
+			if errors.Is(err, plan.ErrNewEffects) {
 				return WithCode(Refused, fmt.Errorf("nothing was done: %w: if that is meant, give --new-effects", err))
 			}
 			return p.applied(sum, made.SHA256, err)

@@ -41,8 +41,8 @@ it sent, which time-out it set, and what became of it. Words of key=value choose
 			}
 			if p.json {
 				return writeJSON(p.Stdout, struct {
-					Total int         `json:"total"`
-					Items []audit.Act `json:"items"`
+					Total int            `json:"total"`
+					Items []audit.Record `json:"items"`
 				}{len(all), shown})
 			}
 			p.printActs(shown)
@@ -53,7 +53,7 @@ it sent, which time-out it set, and what became of it. Words of key=value choose
 	return c
 }
 
-func (p *program) printActs(acts []audit.Act) {
+func (p *program) printActs(acts []audit.Record) {
 	colours := map[string]colour{plan.Verified: green, plan.FailedAgain: red, plan.TimedOut: yellow}
 	rows := make([][]cell, len(acts))
 	for i, a := range acts {

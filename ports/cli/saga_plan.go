@@ -18,7 +18,7 @@ import (
 type Acts interface {
 	Plan(ctx context.Context, act saga.Act, version int, words string, chosen []operator.Chosen) (operator.Plan, error)
 	Apply(ctx context.Context, p operator.Plan, r operator.Request, tell func(plan.Result)) (plan.Sum, error)
-	Audit(ctx context.Context, f audit.ActFilter) ([]audit.Act, error)
+	Audit(ctx context.Context, f audit.RecordFilter) ([]audit.Record, error)
 }
 
 func (p *program) sagaPlan() *cobra.Command {

@@ -20,8 +20,9 @@ var ErrMoved = fault.New(fault.Conflict, "saga_moved", "it has changed since the
 // (ErrDefinition); an act does not, for other sagas of its plan wait behind it.
 var ErrNoDefinition = fault.New(fault.Conflict, "act_without_definition", "it is UNREADABLE: this build has no code for its definition")
 
-// ErrUnderWay: somebody else has acted on the saga, and does not know yet what came of it.
-var ErrUnderWay = fault.New(fault.Conflict, "act_under_way", "another apply has the saga in hand")
+// ErrLeaseHeld: another apply has the lease of the saga's order: it acts on the saga or on a dead letter of the order, and
+// does not know yet what came of that.
+var ErrLeaseHeld = fault.New(fault.Conflict, "act_under_way", "another apply has the saga in hand")
 
 // ErrUnstated: the act would set a time-out whose length nobody has confirmed.
 var ErrUnstated = fault.New(fault.Conflict, "timeout_unstated", "it would set a time-out that the plan does not state: plan again")
@@ -39,8 +40,8 @@ type OperatorTx interface {
 	// SendAgain stages messages of the order that were sent before, each under the id that it has: whoever
 	// has handled it knows it.
 	SendAgain(again []Again) error
-	// Record stages the act's line of the audit. It fails with ErrUnderWay while another plan's act on the
-	// same saga has no outcome.
+	// Record acquires the lease of the order for the act's plan and stages the act's line of the audit. It fails with
+	// ErrLeaseHeld while another plan has the lease.
 	Record(ctx context.Context, r Record) error
 }
 
@@ -58,12 +59,12 @@ type Record struct {
 	Act     saga.Act
 	OrderID string
 	Version int // of the saga, as it was planned
-	By      plan.Act
+	By      plan.Attribution
 	Detail  string // what was sent, and the time-outs that were set
 }
 
-// Order is one act that an operator has decided on.
-type Order struct {
+// Command is one act on a saga that an operator has decided on.
+type Command struct {
 	ID      string // the act's: what is sent is derived from it, so that an act that is done again sends the same
 	Act     saga.Act
 	OrderID string
@@ -74,7 +75,7 @@ type Order struct {
 	To      int // and the one that it is to have
 
 	Timeouts Timeouts // that are set, as they were planned; 0 for one that is not
-	By       plan.Act
+	By       plan.Attribution
 }
 
 // ActID is the id of an act on a saga as it was planned. The version moves with every act, so no two
@@ -84,9 +85,9 @@ func ActID(orderID string, act saga.Act, version int) string {
 }
 
 // Message is the act as the saga is told it.
-func (o Order) Message() saga.Operated {
-	m := saga.Operated{OrderID: o.OrderID, Act: o.Act, Actor: o.By.Actor, Why: o.By.Reason, Found: o.Found, From: o.From, To: o.To}
-	for _, a := range o.Again {
+func (c Command) Message() saga.Operated {
+	m := saga.Operated{OrderID: c.OrderID, Act: c.Act, Actor: c.By.Actor, Why: c.By.Reason, Found: c.Found, From: c.From, To: c.To}
+	for _, a := range c.Again {
 		m.Again = append(m.Again, a.ID)
 	}
 	return m
@@ -106,25 +107,25 @@ func NewOperator(work OperatorWork, build string, now func() time.Time) *Operato
 
 // Operate takes an act to its saga: decision, state, timeline, timers, journal, outgoing messages and the
 // line of the audit, or nothing of it. It fails with ErrMoved when the saga, or what a step is skipped on, is not as planned, with
-// saga.ErrRefused, with ErrNoDefinition, with ErrUnderWay, with ErrUnstated, and with ErrNoOrder. None of these is an outage.
-func (o *Operator) Operate(ctx context.Context, order Order) error {
-	told := order.Message()
+// saga.ErrRefused, with ErrNoDefinition, with ErrLeaseHeld, with ErrUnstated, and with ErrNoOrder. None of these is an outage.
+func (o *Operator) Operate(ctx context.Context, command Command) error {
+	told := command.Message()
 	cause := messages.Cause{
-		Seed: order.ID, MessageID: order.ID, CausationID: order.ID, CorrelationID: order.OrderID,
+		Seed: command.ID, MessageID: command.ID, CausationID: command.ID, CorrelationID: command.OrderID,
 		Handler: "saga_operator", Type: told.Name(),
 	}
-	carry := New(nil, order.Timeouts, nil, o.build, o.now)
+	carry := New(nil, command.Timeouts, nil, o.build, o.now)
 	now := o.now().UTC().Truncate(time.Microsecond)
 	err := o.work.Operate(messages.WithCause(ctx, cause), func(tx OperatorTx) error {
-		i, err := find(ctx, tx, order.OrderID)
+		i, err := find(ctx, tx, command.OrderID)
 		if err != nil {
 			return err
 		}
-		if i.Version != order.Version {
-			return ErrMoved.Because(fmt.Errorf("its version is %d and was %d", i.Version, order.Version))
+		if i.Version != command.Version {
+			return ErrMoved.Because(fmt.Errorf("its version is %d and was %d", i.Version, command.Version))
 		}
-		if order.Act == saga.ToVersion && i.Definition != order.From {
-			return ErrMoved.Because(fmt.Errorf("its definition is %d and was %d", i.Definition, order.From))
+		if command.Act == saga.ToVersion && i.Definition != command.From {
+			return ErrMoved.Because(fmt.Errorf("its definition is %d and was %d", i.Definition, command.From))
 		}
 		by, has := saga.Of(i.Definition) // asked behind the version: one that a newer build has moved has moved
 		if !has {
@@ -133,56 +134,56 @@ func (o *Operator) Operate(ctx context.Context, order Order) error {
 		if i.EnteredAt.IsZero() {
 			i.EnteredAt = i.PlacedAt
 		}
-		d, err := saga.Operate(by.Decide, i.State, saga.Input{ID: order.ID, Message: told})
+		d, err := saga.Operate(by.Decide, i.State, saga.Input{ID: command.ID, Message: told})
 		if err != nil {
 			return err
 		}
-		if err := order.allowedBy(ctx, tx, i.State.Step); err != nil {
+		if err := command.allowedBy(ctx, tx, i.State.Step); err != nil {
 			return err
 		}
 		for _, t := range d.SetTimers {
-			if order.Timeouts.Of(t.Name) <= 0 {
+			if command.Timeouts.Of(t.Name) <= 0 {
 				return ErrUnstated.Because(errors.New(t.Name))
 			}
 		}
-		if err := tx.Record(ctx, order.record(d)); err != nil {
+		if err := tx.Record(ctx, command.record(d)); err != nil {
 			return err
 		}
-		if err := tx.SendAgain(order.Again); err != nil {
+		if err := tx.SendAgain(command.Again); err != nil {
 			return err
 		}
-		if order.Act == saga.ToVersion {
-			i.Definition = order.To
+		if command.Act == saga.ToVersion {
+			i.Definition = command.To
 		}
 		return carry.carryOut(tx, i, d, told, cause, now)
 	})
 	if err != nil && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%s of the saga of %s: %w", order.Act, order.OrderID, err)
+		return fmt.Errorf("%s of the saga of %s: %w", command.Act, command.OrderID, err)
 	}
 	return err
 }
 
 // allowedBy looks at the participant's books again, for an act that hangs on them: they may have moved
 // since the plan, and the saga's version does not tell.
-func (o Order) allowedBy(ctx context.Context, tx OperatorTx, step saga.Step) error {
-	if o.Act != saga.RetryStep && o.Act != saga.SkipStep {
+func (c Command) allowedBy(ctx context.Context, tx OperatorTx, step saga.Step) error {
+	if c.Act != saga.RetryStep && c.Act != saga.SkipStep {
 		return nil
 	}
-	now, err := tx.Books(ctx, o.OrderID, step)
+	now, err := tx.Books(ctx, c.OrderID, step)
 	if err != nil {
 		return err
 	}
-	if o.Act == saga.SkipStep && now.Answer != o.Found {
-		return ErrMoved.Because(fmt.Errorf("the books of its participant say %s, and said %s", cmp.Or(now.Answer, "no answer"), o.Found))
+	if c.Act == saga.SkipStep && now.Answer != c.Found {
+		return ErrMoved.Because(fmt.Errorf("the books of its participant say %s, and said %s", cmp.Or(now.Answer, "no answer"), c.Found))
 	}
-	return now.Refuse(o.Act)
+	return now.Refuse(c.Act)
 }
 
 // record is the act's line of the audit.
-func (o Order) record(d saga.Decision) Record {
-	r := Record{ID: o.ID, Act: o.Act, OrderID: o.OrderID, Version: o.Version, By: o.By, Detail: "sends nothing"}
+func (c Command) record(d saga.Decision) Record {
+	r := Record{ID: c.ID, Act: c.Act, OrderID: c.OrderID, Version: c.Version, By: c.By, Detail: "sends nothing"}
 	var sent []string
-	for _, a := range o.Again {
+	for _, a := range c.Again {
 		sent = append(sent, a.Type+" again")
 	}
 	for _, m := range d.Send {
@@ -196,7 +197,7 @@ func (o Order) record(d saga.Decision) Record {
 		r.Detail += ", " + one
 	}
 	for _, t := range d.SetTimers {
-		r.Detail += fmt.Sprintf(", sets the %s time-out to %s", t.Name, o.Timeouts.Of(t.Name))
+		r.Detail += fmt.Sprintf(", sets the %s time-out to %s", t.Name, c.Timeouts.Of(t.Name))
 	}
 	return r
 }

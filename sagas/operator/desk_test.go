@@ -81,7 +81,7 @@ func (y *yard) Progress(_ context.Context, ids []string) (map[string]operator.Pr
 	return all, nil
 }
 
-func (y *yard) Operate(_ context.Context, o engine.Order) error {
+func (y *yard) Operate(_ context.Context, o engine.Command) error {
 	s := y.sagas[o.OrderID]
 	switch {
 	case s.ill == "broken":
@@ -102,7 +102,7 @@ func (y *yard) Operate(_ context.Context, o engine.Order) error {
 	return nil
 }
 
-func (y *yard) Hold(context.Context, string) error { return nil }
+func (y *yard) RenewLeases(context.Context, string) error { return nil }
 
 func (y *yard) Begun(_ context.Context, seal string) (map[string]time.Time, error) {
 	return y.audit[seal], nil
@@ -160,7 +160,7 @@ func (y *yard) plan(t *testing.T, act saga.Act) operator.Plan {
 }
 
 func request(p operator.Plan) operator.Request {
-	return operator.Request{Confirm: p.SHA256, By: plan.Act{Actor: "maya", Reason: "mended"}, Timeout: 10 * time.Second}
+	return operator.Request{Confirm: p.SHA256, By: plan.Attribution{Actor: "maya", Reason: "mended"}, Timeout: 10 * time.Second}
 }
 
 // apply gives the outcomes, counted.
@@ -343,8 +343,8 @@ func TestAnotherRunOfTheSamePlanDoublesNothing(t *testing.T) {
 			t.Fatalf("it ended with %v", err)
 		}
 		y.failure = nil
-		by := plan.Act{Plan: p.SHA256} // somebody else applies the same plan, and is faster with one of them
-		if err := y.Operate(t.Context(), engine.Order{OrderID: "ord_9", Version: 2, By: by}); err != nil {
+		by := plan.Attribution{Plan: p.SHA256} // somebody else applies the same plan, and is faster with one of them
+		if err := y.Operate(t.Context(), engine.Command{OrderID: "ord_9", Version: 2, By: by}); err != nil {
 			t.Fatal(err)
 		}
 		want(t, y.apply(t, p, plan.Pace{}), "10 verified, 0 failed again, 0 skipped, 0 timed out")
@@ -391,7 +391,7 @@ func TestNothingIsDoneByAPlanThatIsAlteredUnconfirmedOrMoreThanARepetition(t *te
 		unconfirmed.Confirm = ""
 		refused(altered, request(p), plan.ErrAltered)
 		refused(p, unconfirmed, plan.ErrUnconfirmed)
-		refused(p, request(p), operator.ErrNewEffects)
+		refused(p, request(p), plan.ErrNewEffects)
 		if len(y.begun) != 0 {
 			t.Errorf("%d acts were done all the same", len(y.begun))
 		}

@@ -1,18 +1,14 @@
-// Package operator is what an operator does about sagas that stand where they should not: plan, look at
-// the plan, apply it. Nothing is acted on that was not seen first, nothing is done twice, and nothing
-// counts as done because it was sent. What an act does is decided in sagas/order and carried out by
-// sagas/engine. No SQL, Kafka or terminal may be in this package.
 package operator
 
 import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"millrace/app/messages"
 	"millrace/domain/fault"
+	"millrace/domain/money"
 	"millrace/domain/plan"
 	"millrace/sagas/engine"
 	saga "millrace/sagas/order"
@@ -97,74 +93,8 @@ type Chosen struct {
 // moved is why a saga is refused that the query may not choose any more.
 const moved = "it moved while the plan was made: plan again"
 
-// ErrNewEffects: the plan has effects that nobody would know for a repetition.
-var ErrNewEffects = fault.New(fault.Conflict, "plan_has_new_effects", "the plan has new effects")
-
 // errUnreadable: what is stored of the saga is no state that this build knows.
 var errUnreadable = fault.New(fault.Conflict, "saga_unreadable", "the saga cannot be read")
-
-// Standing is where a saga is.
-type Standing struct {
-	Version    int
-	Definition int // 0 before it began
-	State      saga.State
-	Unreadable string // why this build cannot read the stored state, of which State then has the step at most; "" when it can
-	Total      int64
-	Currency   string
-	Again      []engine.Again // of what its step waits for, that which was sent and lies in an outbox
-	Books      engine.Books   // of the participant that its step waits for
-}
-
-// Progress is where a saga is while an act takes effect.
-type Progress struct {
-	Version    int
-	State      saga.State
-	Unreadable string // as in Standing
-	Dead       []Dead
-}
-
-// Dead is a dead letter of the order that waits for a person.
-type Dead struct {
-	At      time.Time // last attempt
-	Handler string
-	Reason  string
-}
-
-// Store is what the services' databases know.
-type Store interface {
-	Receipts
-	// Standings gives the sagas of those orders that exist, with what an act on them needs.
-	Standings(ctx context.Context, orderIDs []string) (map[string]Standing, error)
-	// Progress gives where sagas are now.
-	Progress(ctx context.Context, orderIDs []string) (map[string]Progress, error)
-	// Begun gives when the acts of a plan were done, by order.
-	Begun(ctx context.Context, seal string) (map[string]time.Time, error)
-	// Hold keeps the orders that a plan has in hand from others, until it is known what came of its acts. An apply
-	// calls it at every look, for an order that nobody holds is lost after ten minutes.
-	Hold(ctx context.Context, seal string) error
-	// Note keeps what became of an act behind the act itself. Saying the same again changes nothing.
-	Note(ctx context.Context, actID string, r plan.Result) error
-}
-
-// Acts carries one act out; engine.Operator.
-type Acts interface {
-	Operate(ctx context.Context, o engine.Order) error
-}
-
-// Desk is where an operator deals with sagas.
-type Desk struct {
-	store Store
-	acts  Acts
-	waits engine.Timeouts
-	now   func() time.Time
-	pause func(context.Context, time.Duration) error // between two looks at what is under way
-}
-
-// NewDesk makes the use cases. A plan sets the time-outs that are given here; applying one sets those that
-// it states.
-func NewDesk(store Store, acts Acts, waits engine.Timeouts, now func() time.Time, pause func(context.Context, time.Duration) error) *Desk {
-	return &Desk{store, acts, waits, now, pause}
-}
 
 // Plan says what an act would do to the sagas that were chosen. It changes nothing. A saga that has moved
 // since it was chosen is refused: nobody knows whether the query still holds for it. Version is that
@@ -179,7 +109,7 @@ func (d *Desk) Plan(ctx context.Context, act saga.Act, version int, words string
 	for n, c := range chosen {
 		orderIDs[n] = c.OrderID
 	}
-	all, err := d.store.Standings(ctx, orderIDs)
+	all, err := d.planning.Standings(ctx, orderIDs)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -232,7 +162,7 @@ func (d *Desk) item(act saga.Act, version int, id string, s Standing) (Item, err
 			item.Sends = append(item.Sends, Send{Again: a, Effect: Deduplicated})
 		}
 	}
-	decision, err := saga.Operate(by.Decide, s.State, saga.Input{ID: item.ActID, Message: item.order(act, version, plan.Act{}).Message()})
+	decision, err := saga.Operate(by.Decide, s.State, saga.Input{ID: item.ActID, Message: item.command(act, version, plan.Attribution{}).Message()})
 	if err == nil {
 		err = s.Books.Refuse(act)
 	}
@@ -259,15 +189,15 @@ func (d *Desk) item(act saga.Act, version int, id string, s Standing) (Item, err
 	return item, nil
 }
 
-// order is the act on an item.
-func (i Item) order(act saga.Act, version int, by plan.Act) engine.Order {
-	o := engine.Order{ID: i.ActID, Act: act, OrderID: i.OrderID, Version: i.Version, Found: i.Found, From: i.From, To: version, Timeouts: i.timeouts(), By: by}
+// command is the act on an item.
+func (i Item) command(act saga.Act, version int, by plan.Attribution) engine.Command {
+	c := engine.Command{ID: i.ActID, Act: act, OrderID: i.OrderID, Version: i.Version, Found: i.Found, From: i.From, To: version, Timeouts: i.timeouts(), By: by}
 	for _, s := range i.Sends {
 		if s.again() {
-			o.Again = append(o.Again, s.Again)
+			c.Again = append(c.Again, s.Again)
 		}
 	}
-	return o
+	return c
 }
 
 func (t *Totals) add(i Item) {
@@ -319,28 +249,6 @@ func ReadPlan(text []byte) (Plan, error) {
 	return p, nil
 }
 
-// because is why something was refused, without the words that say of what it was an act.
-func because(err error) string {
-	f, ok := fault.Find(err)
-	switch {
-	case !ok:
-		return err.Error()
-	case f.Unwrap() != nil:
-		return f.Unwrap().Error()
-	}
-	return f.Error()
-}
-
-// ids gives the orders of items.
-func ids(items []*doing) []string {
-	all := make([]string, len(items))
-	for i, one := range items {
-		all[i] = one.OrderID
-	}
-	slices.Sort(all)
-	return all
-}
-
 // String is the plan in a line.
 func (p Plan) String() string {
 	t, late := p.Totals, ""
@@ -348,5 +256,5 @@ func (p Plan) String() string {
 		late = fmt.Sprintf(" (%d late)", t.Late)
 	}
 	return fmt.Sprintf("%s %d sagas: %d messages again%s, %d new, %d mails, %s charged, %s given back%s",
-		p.Action, t.Orders, t.Deduplicated+t.Late, late, t.New, t.Mails, money(t.Captures), money(t.Money), p.timeouts())
+		p.Action, t.Orders, t.Deduplicated+t.Late, late, t.New, t.Mails, money.Sums(t.Captures), money.Sums(t.Money), p.timeouts())
 }

@@ -41,7 +41,7 @@ func (d *Desk) receive(ctx context.Context, items []Item, standings map[string]S
 	if len(again) == 0 {
 		return nil
 	}
-	receipts, err := d.store.Receipts(ctx, again)
+	receipts, err := d.planning.Receipts(ctx, again)
 	if err != nil {
 		return err
 	}
@@ -55,15 +55,15 @@ func (d *Desk) receive(ctx context.Context, items []Item, standings map[string]S
 			if s.Receivers = receipts[s.ID]; s.missedBy("") {
 				s.Effect = Late
 			}
-			i.stake(*s, standings[i.OrderID].Books)
+			i.addMoney(*s, standings[i.OrderID].Books)
 		}
 	}
 	return nil
 }
 
-// stake counts the money that a message moves when payment gets it for the first time. Nothing moves where
+// addMoney counts the money that a message moves when payment gets it for the first time. Nothing moves where
 // payment's books say that it is at the step, or through with it: its inbox may forget sooner than they.
-func (i *Item) stake(s Send, books engine.Books) {
+func (i *Item) addMoney(s Send, books engine.Books) {
 	if !s.missedBy(messages.PaymentService) || books != (engine.Books{}) {
 		return
 	}

@@ -82,7 +82,7 @@ func TestWhatPaymentNeverHadMovesMoneyAndWantsTheWordForIt(t *testing.T) {
 			if got := p.String(); got != c.words || p.Totals.Deduplicated != 2 || p.Totals.Late != 2 {
 				t.Errorf("in %s it says %s, and %+v", c.at, got, p.Totals)
 			}
-			if _, err := y.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, operator.ErrNewEffects) || len(y.begun) != 0 {
+			if _, err := y.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, plan.ErrNewEffects) || len(y.begun) != 0 {
 				t.Errorf("without the word: %v, and %d were begun", err, len(y.begun))
 			}
 			for id := range y.sagas {

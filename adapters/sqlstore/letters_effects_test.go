@@ -18,7 +18,7 @@ import (
 	"millrace/domain/payment"
 )
 
-// forecast is a service with letters, and the foresight of its own use cases.
+// forecast is a service with letters, and the previews of its own use cases.
 type forecast struct {
 	db      *sqldb.DB
 	core    *Core
@@ -31,11 +31,11 @@ func eachForecast(t *testing.T, schema, service string, test func(t *testing.T, 
 	adaptertest.EachDatabase(t, schema, func(t *testing.T, open func(*testing.T) *sqldb.DB) {
 		f := &forecast{db: open(t), service: service}
 		f.core = newCore(f.db)
-		f.letters = NewLetters(map[string]*Core{service: f.core}, nil).Foresee(func() map[string]Foresight {
-			till, post := paymentapp.NewRehearsal(NewPayments(f.core, NewIntents(f.core))), notificationapp.NewRehearsal()
-			return map[string]Foresight{
+		f.letters = NewLetters(map[string]*Core{service: f.core}, nil).Previewing(func() map[string]EffectPreview {
+			till, post := paymentapp.NewDryRun(NewPayments(f.core, NewIntents(f.core))), notificationapp.NewDryRun()
+			return map[string]EffectPreview{
 				messages.PaymentService: {
-					Message: func(ctx context.Context, _ string, m messages.Message) ([]intent.Stake, error) {
+					Message: func(ctx context.Context, _ string, m messages.Message) ([]intent.Effect, error) {
 						var err error
 						switch m := m.(type) {
 						case *messages.OrderCreated:
@@ -46,13 +46,13 @@ func eachForecast(t *testing.T, schema, service string, test func(t *testing.T, 
 						return till.Intended(), err
 					},
 					Retried: till.Retried,
-					Settled: func(ctx context.Context, in intent.Intent, outcome string) ([]intent.Stake, error) {
+					Settled: func(ctx context.Context, in intent.Intent, outcome string) ([]intent.Effect, error) {
 						err := paymentapp.NewSettleByHand(till).Handle(ctx, in, outcome)
 						return till.Intended(), err
 					},
 				},
 				messages.NotificationService: {
-					Message: func(ctx context.Context, _ string, m messages.Message) ([]intent.Stake, error) {
+					Message: func(ctx context.Context, _ string, m messages.Message) ([]intent.Effect, error) {
 						done, ok := m.(*messages.OrderCompleted)
 						if !ok {
 							return nil, nil
@@ -132,17 +132,17 @@ func (f *forecast) pay(t *testing.T, orderID string, move func(*payment.Payment)
 }
 
 // want plans for all letters that wait and compares what can come of it.
-func (f *forecast) want(t *testing.T, action, outcome string, want deadletters.Stakes) map[string]deadletters.Stakes {
+func (f *forecast) want(t *testing.T, action, outcome string, want deadletters.Effects) map[string]deadletters.Effects {
 	t.Helper()
 	letters, err := f.letters.List(t.Context(), deadletters.Filter{State: deadletters.Waiting})
 	if err != nil || len(letters) == 0 {
 		t.Fatalf("%d letters, %v", len(letters), err)
 	}
-	each, err := f.letters.Stakes(t.Context(), action, outcome, letters)
+	each, err := f.letters.Effects(t.Context(), action, outcome, letters)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := deadletters.NoStakes()
+	got := deadletters.NoEffects()
 	for _, s := range each {
 		got.Add(s)
 	}
@@ -165,20 +165,20 @@ func completed(id string) *messages.OrderCompleted {
 	return &messages.OrderCompleted{OrderID: id, UserID: "usr_1", Status: "CONFIRMED", Total: 1, Currency: "LKR"}
 }
 
-func TestAChargeIsForeseenWhereNobodyWasCharged(t *testing.T) {
+func TestAChargeIsPreviewedWhereNobodyWasCharged(t *testing.T) {
 	t.Parallel()
 	eachForecast(t, "payments", messages.PaymentService, func(t *testing.T, f *forecast) {
 		f.dead(t, "m1", ordered("ord_1", 2400))
 		f.dead(t, "m2", ordered("ord_2", 7))
-		each := f.want(t, deadletters.ActRedrive, "", deadletters.Stakes{Captures: lkr(2407)})
+		each := f.want(t, deadletters.ActRedrive, "", deadletters.Effects{Captures: lkr(2407)})
 		if got := each["payment-service.order.events/m1"]; got.Captures["LKR"] != 2400 {
 			t.Errorf("of the first it is %+v", each)
 		}
-		f.want(t, deadletters.ActDiscard, "", deadletters.Stakes{})
+		f.want(t, deadletters.ActDiscard, "", deadletters.Effects{})
 		f.pay(t, "ord_1", func(*payment.Payment) {})
-		f.want(t, deadletters.ActRedrive, "", deadletters.Stakes{Captures: lkr(7)})
+		f.want(t, deadletters.ActRedrive, "", deadletters.Effects{Captures: lkr(7)})
 		if n := count(t, f.db, "SELECT count(*) FROM payments") + count(t, f.db, "SELECT count(*) FROM intents"); n != 1 {
-			t.Errorf("foreseeing has left %d rows", n)
+			t.Errorf("previewing has left %d rows", n)
 		}
 	})
 }
@@ -190,21 +190,21 @@ func TestWhatTheInboxKnowsComesToNothing(t *testing.T) {
 		if _, err := f.db.ExecContext(t.Context(), f.db.Rebind("UPDATE inbox SET outcome = 'done' WHERE consumer = ? AND message_id = ?"), d.Consumer, "m1"); err != nil {
 			t.Fatal(err)
 		}
-		f.want(t, deadletters.ActRedrive, "", deadletters.Stakes{Deduplicated: 1})
+		f.want(t, deadletters.ActRedrive, "", deadletters.Effects{Deduplicated: 1})
 	})
 }
 
-func TestWhatIsParkedBehindALetterIsForeseenWithIt(t *testing.T) {
+func TestWhatIsParkedBehindALetterIsPreviewedWithIt(t *testing.T) {
 	t.Parallel()
 	eachForecast(t, "payments", messages.PaymentService, func(t *testing.T, f *forecast) {
 		f.pay(t, "ord_1", func(p *payment.Payment) { p.CaptureSucceeded("pay_1", "") })
 		d := f.dead(t, "m1", &messages.RefundPayment{OrderID: "ord_1", Reason: "x"})
 		f.parked(t, "m2", &messages.RefundPayment{OrderID: "ord_1", Reason: "x"})
-		each := f.want(t, deadletters.ActRedrive, "", deadletters.Stakes{Refunds: lkr(100)}) // one refund, and not two
+		each := f.want(t, deadletters.ActRedrive, "", deadletters.Effects{Refunds: lkr(100)}) // one refund, and not two
 		if each[d.ID].Refunds["LKR"] != 100 {
 			t.Errorf("it is %+v", each)
 		}
-		f.want(t, deadletters.ActDiscard, "", deadletters.Stakes{Refunds: lkr(100)}) // that of the parked one
+		f.want(t, deadletters.ActDiscard, "", deadletters.Effects{Refunds: lkr(100)}) // that of the parked one
 	})
 }
 
@@ -216,12 +216,12 @@ func TestAMessageThatCannotBeReadIsNotTakenForHarmless(t *testing.T) {
 		if err := NewDeadLetters(f.core).Keep(t.Context(), d); err != nil {
 			t.Fatal(err)
 		}
-		f.want(t, deadletters.ActRedrive, "", deadletters.Stakes{Unreadable: 1})
-		f.want(t, deadletters.ActDiscard, "", deadletters.Stakes{})
+		f.want(t, deadletters.ActRedrive, "", deadletters.Effects{Unreadable: 1})
+		f.want(t, deadletters.ActDiscard, "", deadletters.Effects{})
 	})
 }
 
-func TestWhatCannotBeForeseenIsOneLettersAloneAndNotHarmless(t *testing.T) {
+func TestWhatCannotBePreviewedIsOneLettersAloneAndNotHarmless(t *testing.T) {
 	t.Parallel()
 	eachForecast(t, "payments", messages.PaymentService, func(t *testing.T, f *forecast) {
 		f.core.Service = messages.PaymentService
@@ -232,7 +232,7 @@ func TestWhatCannotBeForeseenIsOneLettersAloneAndNotHarmless(t *testing.T) {
 		if _, err := f.db.ExecContext(t.Context(), "UPDATE payments SET lines = '{'"); err != nil {
 			t.Fatal(err)
 		}
-		each := f.want(t, deadletters.ActRedrive, "", deadletters.Stakes{Unreadable: 2, Captures: lkr(7)})
+		each := f.want(t, deadletters.ActRedrive, "", deadletters.Effects{Unreadable: 2, Captures: lkr(7)})
 		if each["payment-service.order.events/m3"].Unreadable != 0 {
 			t.Errorf("of a letter that can be read it is %+v", each)
 		}
@@ -244,12 +244,12 @@ func TestAHandlerThatPanicsStopsNoPlan(t *testing.T) {
 	eachForecast(t, "payments", messages.PaymentService, func(t *testing.T, f *forecast) {
 		f.dead(t, "m1", ordered("ord_1", 2400))
 		f.dead(t, "m2", ordered("ord_2", 7))
-		whole := f.letters.foresights
-		f.letters.Foresee(func() map[string]Foresight {
+		whole := f.letters.previews
+		f.letters.Previewing(func() map[string]EffectPreview {
 			all := whole()
 			service := all[messages.PaymentService]
 			message := service.Message
-			service.Message = func(ctx context.Context, handler string, m messages.Message) ([]intent.Stake, error) {
+			service.Message = func(ctx context.Context, handler string, m messages.Message) ([]intent.Effect, error) {
 				if m.Order() == "ord_1" {
 					panic("no such method")
 				}
@@ -258,7 +258,7 @@ func TestAHandlerThatPanicsStopsNoPlan(t *testing.T) {
 			all[messages.PaymentService] = service
 			return all
 		})
-		f.want(t, deadletters.ActRedrive, "", deadletters.Stakes{Unreadable: 1, Captures: lkr(7)})
+		f.want(t, deadletters.ActRedrive, "", deadletters.Effects{Unreadable: 1, Captures: lkr(7)})
 	})
 }
 
@@ -266,14 +266,14 @@ func TestAStoreThatIsAwayIsNotTakenForARowThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	eachForecast(t, "payments", messages.PaymentService, func(t *testing.T, f *forecast) {
 		d := f.dead(t, "m1", ordered("ord_1", 2400))
-		f.letters.Foresee(func() map[string]Foresight {
-			return map[string]Foresight{messages.PaymentService: {Message: func(context.Context, string, messages.Message) ([]intent.Stake, error) {
+		f.letters.Previewing(func() map[string]EffectPreview {
+			return map[string]EffectPreview{messages.PaymentService: {Message: func(context.Context, string, messages.Message) ([]intent.Effect, error) {
 				return nil, sqldb.ErrAway
 			}}}
 		})
 		of := []deadletters.Letter{{ID: d.ID, Service: f.service}}
-		if _, err := f.letters.Stakes(t.Context(), deadletters.ActRedrive, "", of); fault.KindOf(err) != fault.Unavailable {
-			t.Errorf("it was foreseen: %v", err)
+		if _, err := f.letters.Effects(t.Context(), deadletters.ActRedrive, "", of); fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("it was previewed: %v", err)
 		}
 	})
 }
@@ -287,16 +287,16 @@ func TestARefusedActMovesWhatItWasAbout(t *testing.T) {
 		move            func(*payment.Payment)
 		kind            intent.Kind
 		action, outcome string
-		want            deadletters.Stakes
+		want            deadletters.Effects
 	}{
-		{"a refund is given back", undone, intent.Refund, deadletters.ActRedrive, "", deadletters.Stakes{Refunds: lkr(100)}},
-		{"a refund that is settled is not", undone, intent.Refund, deadletters.ActSettle, "refunded", deadletters.Stakes{}},
-		{"one that is discarded neither", undone, intent.Refund, deadletters.ActDiscard, "", deadletters.Stakes{}},
-		{"a capture is charged", func(*payment.Payment) {}, intent.Capture, deadletters.ActRedrive, "", deadletters.Stakes{Captures: lkr(100)}},
-		{"one whose charge is known is not", captured, intent.Capture, deadletters.ActRedrive, "", deadletters.Stakes{}},
-		{"one that is undone may be given back", func(p *payment.Payment) { p.Undo() }, intent.Capture, deadletters.ActRedrive, "", deadletters.Stakes{Refunds: lkr(100)}},
-		{"one that is said to have happened too", func(p *payment.Payment) { p.Undo() }, intent.Capture, deadletters.ActSettle, "captured", deadletters.Stakes{Refunds: lkr(100)}},
-		{"a void moves nothing", func(p *payment.Payment) { p.Undo() }, intent.Void, deadletters.ActRedrive, "", deadletters.Stakes{}},
+		{"a refund is given back", undone, intent.Refund, deadletters.ActRedrive, "", deadletters.Effects{Refunds: lkr(100)}},
+		{"a refund that is settled is not", undone, intent.Refund, deadletters.ActSettle, "refunded", deadletters.Effects{}},
+		{"one that is discarded neither", undone, intent.Refund, deadletters.ActDiscard, "", deadletters.Effects{}},
+		{"a capture is charged", func(*payment.Payment) {}, intent.Capture, deadletters.ActRedrive, "", deadletters.Effects{Captures: lkr(100)}},
+		{"one whose charge is known is not", captured, intent.Capture, deadletters.ActRedrive, "", deadletters.Effects{}},
+		{"one that is undone may be given back", func(p *payment.Payment) { p.Undo() }, intent.Capture, deadletters.ActRedrive, "", deadletters.Effects{Refunds: lkr(100)}},
+		{"one that is said to have happened too", func(p *payment.Payment) { p.Undo() }, intent.Capture, deadletters.ActSettle, "captured", deadletters.Effects{Refunds: lkr(100)}},
+		{"a void moves nothing", func(p *payment.Payment) { p.Undo() }, intent.Void, deadletters.ActRedrive, "", deadletters.Effects{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -308,29 +308,29 @@ func TestARefusedActMovesWhatItWasAbout(t *testing.T) {
 					t.Fatal(err)
 				}
 				if c.action == deadletters.ActRedrive {
-					f.want(t, c.action, c.outcome, deadletters.Stakes{Deduplicated: 1})
+					f.want(t, c.action, c.outcome, deadletters.Effects{Deduplicated: 1})
 				}
 			})
 		})
 	}
 }
 
-func TestAMailIsForeseenOnceForAnOrder(t *testing.T) {
+func TestAMailIsPreviewedOnceForAnOrder(t *testing.T) {
 	t.Parallel()
 	eachForecast(t, "notifications", messages.NotificationService, func(t *testing.T, f *forecast) {
 		f.core.Service = messages.NotificationService
 		f.dead(t, "m1", completed("ord_1"))
 		f.dead(t, "m2", completed("ord_1"))
 		f.dead(t, "m3", completed("ord_2"))
-		f.want(t, deadletters.ActRedrive, "", deadletters.Stakes{Mails: 2})
+		f.want(t, deadletters.ActRedrive, "", deadletters.Effects{Mails: 2})
 		intents := NewIntents(f.core)
 		if err := NewNotifications(f.core, intents).Do(t.Context(), func(tx notificationapp.Tx) error { tx.Intend(intent.New("ord_1", intent.Mail)); return nil }); err != nil {
 			t.Fatal(err)
 		}
-		f.want(t, deadletters.ActRedrive, "", deadletters.Stakes{Mails: 1})
+		f.want(t, deadletters.ActRedrive, "", deadletters.Effects{Mails: 1})
 		if err := intents.Bury(t.Context(), (<-intents.Committed())[0], fault.New(fault.Invalid, "no", "550")); err != nil {
 			t.Fatal(err)
 		}
-		f.want(t, deadletters.ActRedrive, "", deadletters.Stakes{Mails: 2}) // the refused one and that of ord_2
+		f.want(t, deadletters.ActRedrive, "", deadletters.Effects{Mails: 2}) // the refused one and that of ord_2
 	})
 }

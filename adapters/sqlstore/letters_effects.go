@@ -12,48 +12,50 @@ import (
 	"millrace/domain/intent"
 )
 
-// Foresight is a service's word on what its handlers and acts would do in the outside world. Nothing of it
-// is carried out. It is for one plan: what it has foreseen of one message it knows when it is asked about the next.
+// What can come of an act on letters in the outside world, before anything is done.
+
+// EffectPreview is a service's word on what its handlers and acts would do in the outside world. Nothing of it
+// is carried out. It is for one plan: what it has said of one message it knows when it is asked about the next.
 // Where it panics, or fails for any other reason than a use case's no or a store that is away, nobody knows what
 // would come of that one.
-type Foresight struct {
+type EffectPreview struct {
 	// Message gives the acts that a message would set off at a handler of the service. It fails when this build
 	// has no handler of that name that takes it.
-	Message func(ctx context.Context, handler string, m messages.Message) ([]intent.Stake, error)
+	Message func(ctx context.Context, handler string, m messages.Message) ([]intent.Effect, error)
 	// Retried gives what an act that was refused would do if it were tried again.
-	Retried func(ctx context.Context, in intent.Intent) ([]intent.Stake, error)
+	Retried func(ctx context.Context, in intent.Intent) ([]intent.Effect, error)
 	// Settled gives the acts that a person's word on a refused act would set off.
-	Settled func(ctx context.Context, in intent.Intent, outcome string) ([]intent.Stake, error)
+	Settled func(ctx context.Context, in intent.Intent, outcome string) ([]intent.Effect, error)
 }
 
-// Foresee has what can come of letters said by the services whose acts they set off: foresights makes theirs anew
-// for every plan. Of all other services it is known that they do nothing outside.
-func (l *Letters) Foresee(foresights func() map[string]Foresight) *Letters {
-	l.foresights = foresights
+// Previewing has what can come of letters said by the services whose acts they set off: previews makes their previews
+// anew for every plan. Of all other services it is known that they do nothing outside.
+func (l *Letters) Previewing(previews func() map[string]EffectPreview) *Letters {
+	l.previews = previews
 	return l
 }
 
-// Stakes gives what can come of an act on letters. What a message would set off is found by the handler's
+// Effects gives what can come of an act on letters. What a message would set off is found by the handler's
 // own code over the service's state as it is, and counts where no such act was intended before.
-func (l *Letters) Stakes(ctx context.Context, action, outcome string, letters []deadletters.Letter) (map[string]deadletters.Stakes, error) {
-	var foresights map[string]Foresight
-	if l.foresights != nil {
-		foresights = l.foresights()
+func (l *Letters) Effects(ctx context.Context, action, outcome string, letters []deadletters.Letter) (map[string]deadletters.Effects, error) {
+	var previews map[string]EffectPreview
+	if l.previews != nil {
+		previews = l.previews()
 	}
-	all := make(map[string]deadletters.Stakes, len(letters))
+	all := make(map[string]deadletters.Effects, len(letters))
 	seen := map[string]bool{} // acts that are counted
 	for of := range chunksOf(letters) {
 		core, err := l.core(of[0].Service)
 		if err != nil {
 			return nil, err
 		}
-		f := &foreseen{core: core, action: action, outcome: outcome, seen: seen}
-		f.by, f.acts = foresights[of[0].Service]
-		if err := f.read(ctx, of); err != nil {
+		p := &preview{core: core, action: action, outcome: outcome, seen: seen}
+		p.by, p.acts = previews[of[0].Service]
+		if err := p.read(ctx, of); err != nil {
 			return nil, err
 		}
 		for _, letter := range of {
-			if all[letter.ID], err = f.of(ctx, letter.ID); err != nil {
+			if all[letter.ID], err = p.of(ctx, letter.ID); err != nil {
 				return nil, fmt.Errorf("foresee what comes of %s: %w", letter.ID, err)
 			}
 		}
@@ -77,11 +79,11 @@ func chunksOf(letters []deadletters.Letter) func(yield func([]deadletters.Letter
 	}
 }
 
-// foreseen is what is known of some letters of one service.
-type foreseen struct {
+// preview works out what can come of some letters of one service, from what it has read of them.
+type preview struct {
 	core            *Core
 	action, outcome string
-	by              Foresight
+	by              EffectPreview
 	acts            bool // the service has acts of its own
 	seen            map[string]bool
 
@@ -91,8 +93,8 @@ type foreseen struct {
 }
 
 // read looks up the letters, what is parked behind them, and what the inbox says of all of them.
-func (f *foreseen) read(ctx context.Context, letters []deadletters.Letter) error {
-	f.rows, f.behind, f.done = map[string]letterRecord{}, map[string][]letterRecord{}, map[[2]string]bool{}
+func (p *preview) read(ctx context.Context, letters []deadletters.Letter) error {
+	p.rows, p.behind, p.done = map[string]letterRecord{}, map[string][]letterRecord{}, map[[2]string]bool{}
 	var ids, orders []string
 	for _, l := range letters {
 		ids = append(ids, l.ID)
@@ -100,16 +102,16 @@ func (f *foreseen) read(ctx context.Context, letters []deadletters.Letter) error
 			orders = append(orders, l.OrderID)
 		}
 	}
-	rows, err := lookUp[letterRecord](ctx, f.core.DB, letterColumns, "id", ids)
+	rows, err := lookUp[letterRecord](ctx, p.core.DB, letterColumns, "id", ids)
 	if err != nil {
 		return err
 	}
 	var heard []string
 	for _, r := range rows {
-		f.rows[r.ID] = r
+		p.rows[r.ID] = r
 		heard = append(heard, r.MessageID)
 	}
-	queued, err := lookUp[letterRecord](ctx, f.core.DB, letterColumns, open+" AND order_id", orders)
+	queued, err := lookUp[letterRecord](ctx, p.core.DB, letterColumns, open+" AND order_id", orders)
 	if err != nil {
 		return err
 	}
@@ -121,15 +123,15 @@ func (f *foreseen) read(ctx context.Context, letters []deadletters.Letter) error
 			front[key] = r.ID
 			continue
 		}
-		f.behind[front[key]] = append(f.behind[front[key]], r)
+		p.behind[front[key]] = append(p.behind[front[key]], r)
 		heard = append(heard, r.MessageID)
 	}
 	inbox, err := lookUp[struct {
 		Consumer  string `db:"consumer"`
 		MessageID string `db:"message_id"`
-	}](ctx, f.core.DB, "SELECT consumer, message_id FROM inbox", "outcome = 'done' AND message_id", heard)
+	}](ctx, p.core.DB, "SELECT consumer, message_id FROM inbox", "outcome = 'done' AND message_id", heard)
 	for _, r := range inbox {
-		f.done[[2]string{r.Consumer, r.MessageID}] = true
+		p.done[[2]string{r.Consumer, r.MessageID}] = true
 	}
 	return err
 }
@@ -141,74 +143,74 @@ func inSequence(a, b letterRecord) int {
 }
 
 // of gives what can come of the act on one letter, and of what is parked behind it.
-func (f *foreseen) of(ctx context.Context, letterID string) (deadletters.Stakes, error) {
-	s := deadletters.NoStakes()
-	r, there := f.rows[letterID]
+func (p *preview) of(ctx context.Context, letterID string) (deadletters.Effects, error) {
+	e := deadletters.NoEffects()
+	r, there := p.rows[letterID]
 	if !there {
-		return s, nil // it has gone since it was listed, and will be skipped
+		return e, nil // it has gone since it was listed, and will be skipped
 	}
-	if r.act() {
-		err := f.act(ctx, r, &s)
-		return s, err
+	if r.ofIntent() {
+		err := p.act(ctx, r, &e)
+		return e, err
 	}
-	handed := f.behind[letterID]
-	if f.action == deadletters.ActRedrive {
+	handed := p.behind[letterID]
+	if p.action == deadletters.ActRedrive {
 		handed = append([]letterRecord{r}, handed...)
 	}
 	for _, one := range handed {
-		if err := f.message(ctx, one, &s); err != nil {
-			return s, err
+		if err := p.message(ctx, one, &e); err != nil {
+			return e, err
 		}
 	}
-	return s, nil
+	return e, nil
 }
 
 // message adds what a message sets off that is handed to its handler.
-func (f *foreseen) message(ctx context.Context, r letterRecord, s *deadletters.Stakes) error {
-	if f.done[[2]string{r.Consumer, r.MessageID}] {
-		s.Deduplicated++
+func (p *preview) message(ctx context.Context, r letterRecord, e *deadletters.Effects) error {
+	if p.done[[2]string{r.Consumer, r.MessageID}] {
+		e.Deduplicated++
 		return nil
 	}
-	if !f.acts {
+	if !p.acts {
 		return nil
 	}
 	m := readable(r.Payload)
 	if m == nil {
-		s.Unreadable++
+		e.Unreadable++
 		return nil
 	}
 	handler := r.Handler
 	if handler == r.Consumer { // it never got to one: whichever takes it
 		handler = ""
 	}
-	return f.ask(ctx, s, true, func() ([]intent.Stake, error) { return f.by.Message(ctx, handler, m) })
+	return p.ask(ctx, e, true, func() ([]intent.Effect, error) { return p.by.Message(ctx, handler, m) })
 }
 
 // ask adds what the service says on one message or act; a fresh one is done by a use case, which may refuse it
 // still. What it cannot say counts as unreadable, for that one alone: a row that this build cannot restore, a
 // handler that it does not have, a panic. It fails when the service's store is away.
-func (f *foreseen) ask(ctx context.Context, s *deadletters.Stakes, fresh bool, foresee func() ([]intent.Stake, error)) error {
-	stakes, err := unpanicked(foresee)
+func (p *preview) ask(ctx context.Context, e *deadletters.Effects, fresh bool, say func() ([]intent.Effect, error)) error {
+	effects, err := unpanicked(say)
 	switch {
 	case err == nil:
-		return f.count(ctx, stakes, s, fresh)
+		return p.count(ctx, effects, e, fresh)
 	case fault.KindOf(err) == fault.Unavailable, ctx.Err() != nil:
 		return err
 	case fresh && refuses(err):
 		return nil
 	}
-	s.Unreadable++
+	e.Unreadable++
 	return nil
 }
 
 // unpanicked makes an error of a panic: letters that a panic made are there to be planned for.
-func unpanicked(foresee func() ([]intent.Stake, error)) (stakes []intent.Stake, err error) {
+func unpanicked(say func() ([]intent.Effect, error)) (effects []intent.Effect, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			stakes, err = nil, fmt.Errorf("it panicked: %v", p)
+			effects, err = nil, fmt.Errorf("it panicked: %v", p)
 		}
 	}()
-	return foresee()
+	return say()
 }
 
 // readable gives the message of a record; nil where this build cannot read it.
@@ -225,23 +227,23 @@ func readable(payload []byte) messages.Message {
 }
 
 // act adds what a refused act does that is tried again, or what a person's word on it sets off.
-func (f *foreseen) act(ctx context.Context, r letterRecord, s *deadletters.Stakes) error {
-	if !f.acts || f.action == deadletters.ActDiscard {
+func (p *preview) act(ctx context.Context, r letterRecord, e *deadletters.Effects) error {
+	if !p.acts || p.action == deadletters.ActDiscard {
 		return nil
 	}
-	rows, err := lookUp[stateOfIntent](ctx, f.core.DB, "SELECT "+intentColumns+", state FROM intents", "id", []string{r.MessageID})
+	rows, err := lookUp[stateOfIntent](ctx, p.core.DB, "SELECT "+intentColumns+", state FROM intents", "id", []string{r.MessageID})
 	if err != nil || len(rows) == 0 {
 		return err
 	}
 	if state := rows[0].State; state != "dead" && state != "open" {
-		s.Deduplicated++
+		e.Deduplicated++
 		return nil
 	}
 	in := rows[0].restore()
-	if f.action == deadletters.ActSettle {
-		return f.ask(ctx, s, true, func() ([]intent.Stake, error) { return f.by.Settled(ctx, in, f.outcome) })
+	if p.action == deadletters.ActSettle {
+		return p.ask(ctx, e, true, func() ([]intent.Effect, error) { return p.by.Settled(ctx, in, p.outcome) })
 	}
-	return f.ask(ctx, s, false, func() ([]intent.Stake, error) { return f.by.Retried(ctx, in) })
+	return p.ask(ctx, e, false, func() ([]intent.Effect, error) { return p.by.Retried(ctx, in) })
 }
 
 type stateOfIntent struct {
@@ -257,13 +259,13 @@ func refuses(err error) bool {
 
 // count adds acts that are not counted yet. Those that are new ones count only where they were not intended
 // before: such an act is left as it is.
-func (f *foreseen) count(ctx context.Context, stakes []intent.Stake, s *deadletters.Stakes, fresh bool) error {
-	for _, one := range stakes {
-		if f.seen[one.ID] {
+func (p *preview) count(ctx context.Context, effects []intent.Effect, e *deadletters.Effects, fresh bool) error {
+	for _, one := range effects {
+		if p.seen[one.ID] {
 			continue
 		}
 		if fresh {
-			before, err := lookUp[stateOfIntent](ctx, f.core.DB, "SELECT "+intentColumns+", state FROM intents", "id", []string{one.ID})
+			before, err := lookUp[stateOfIntent](ctx, p.core.DB, "SELECT "+intentColumns+", state FROM intents", "id", []string{one.ID})
 			if err != nil {
 				return err
 			}
@@ -271,15 +273,15 @@ func (f *foreseen) count(ctx context.Context, stakes []intent.Stake, s *deadlett
 				continue
 			}
 		}
-		f.seen[one.ID] = true
+		p.seen[one.ID] = true
 		currency := one.Amount.Currency.String()
 		switch one.Kind {
 		case intent.Mail:
-			s.Mails++
+			e.Mails++
 		case intent.Capture:
-			s.Captures[currency] += one.Amount.Minor
+			e.Captures[currency] += one.Amount.Minor
 		case intent.Refund:
-			s.Refunds[currency] += one.Amount.Minor
+			e.Refunds[currency] += one.Amount.Minor
 		}
 	}
 	return nil

@@ -2,8 +2,8 @@ package audit
 
 import "time"
 
-// Act is something that an operator has done: to a saga, or to a dead letter.
-type Act struct {
+// Record is what is kept of one act of an operator on a saga or on a dead letter, with what became of it.
+type Record struct {
 	At      time.Time `json:"at"`
 	ID      string    `json:"id"`
 	Act     string    `json:"act"`    // such as "saga redrive" or "dlq discard"
@@ -18,8 +18,8 @@ type Act struct {
 	Detail  string    `json:"detail"`  // of the outcome
 }
 
-// ActFilter chooses acts; what is zero chooses all. All of it must hold.
-type ActFilter struct {
+// RecordFilter chooses records; what is zero chooses all. All of it must hold.
+type RecordFilter struct {
 	OrderID string
 	Act     string // without what it was about: redrive, discard and so on
 	Actor   string

@@ -39,7 +39,7 @@ func (f *floor) redrive(t *testing.T, paused func(p deadletters.Plan)) string {
 	if p, err = desk.Plan(t.Context(), deadletters.Filter{}, "", deadletters.ActRedrive, ""); err != nil {
 		t.Fatal(err)
 	}
-	r := deadletters.Request{Confirm: p.SHA256, By: plan.Act{Actor: "ben", Reason: "mended"}, Timeout: 10 * time.Second}
+	r := deadletters.Request{Confirm: p.SHA256, By: plan.Attribution{Actor: "ben", Reason: "mended"}, Timeout: 10 * time.Second}
 	sum, err := desk.Apply(t.Context(), p, r, func(plan.Result) {})
 	if err != nil {
 		t.Fatal(err)
@@ -124,10 +124,10 @@ func TestLettersOfOneOrderAtTwoServicesHaveOneApplyAtATime(t *testing.T) {
 	eachFloor(t, func(t *testing.T, f *floor) {
 		f.refused(t, "m1")
 		got := f.redrive(t, func(p deadletters.Plan) {
-			if err := f.audits.Take(t.Context(), f.orderID, plan.Act{Plan: "another"}); !errors.Is(err, deadletters.ErrInHand) {
+			if err := f.audits.AcquireLease(t.Context(), f.orderID, plan.Attribution{Plan: "another"}); !errors.Is(err, deadletters.ErrLeaseHeld) {
 				t.Errorf("another plan took it: %v", err)
 			}
-			if err := f.audits.Take(t.Context(), f.orderID, plan.Act{Plan: p.SHA256}); err != nil {
+			if err := f.audits.AcquireLease(t.Context(), f.orderID, plan.Attribution{Plan: p.SHA256}); err != nil {
 				t.Errorf("the plan itself did not: %v", err)
 			}
 			f.took(t, "m1")
@@ -135,20 +135,20 @@ func TestLettersOfOneOrderAtTwoServicesHaveOneApplyAtATime(t *testing.T) {
 		if got != "VERIFIED" {
 			t.Errorf("it was %s", got)
 		}
-		if err := f.audits.Take(t.Context(), f.orderID, plan.Act{Plan: "another"}); err != nil {
+		if err := f.audits.AcquireLease(t.Context(), f.orderID, plan.Attribution{Plan: "another"}); err != nil {
 			t.Errorf("when all was known another plan did not get it: %v", err)
 		}
 	})
 }
 
-// looked moves the clock of ordering on by most of the time that a claim lives, at every look of a live apply, and
+// looked moves the clock of ordering on by most of the time that a lease runs, at every look of a live apply, and
 // says whether another plan got the order.
 func (f *floor) looked(t *testing.T, looks *int) {
 	t.Helper()
 	*looks++
-	later := time.Duration(*looks) * (underWay - time.Minute)
+	later := time.Duration(*looks) * (orderLease - time.Minute)
 	f.cores[messages.Orchestrator].Now = func() time.Time { return time.Now().Add(later) }
-	if err := f.audits.Take(t.Context(), f.orderID, plan.Act{Plan: "another"}); !errors.Is(err, deadletters.ErrInHand) {
+	if err := f.audits.AcquireLease(t.Context(), f.orderID, plan.Attribution{Plan: "another"}); !errors.Is(err, deadletters.ErrLeaseHeld) {
 		t.Errorf("at look %d another plan took the order: %v", *looks, err)
 	}
 }
@@ -182,26 +182,26 @@ func TestWhatADeadApplyLeftIsDeletedByWhoeverLooksNext(t *testing.T) {
 	t.Parallel()
 	eachFloor(t, func(t *testing.T, f *floor) {
 		for _, by := range []string{"dead", "paused"} {
-			if err := f.audits.Take(t.Context(), "ord_"+by, plan.Act{Plan: by}); err != nil {
+			if err := f.audits.AcquireLease(t.Context(), "ord_"+by, plan.Attribution{Plan: by}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		look := func(want int) {
 			t.Helper()
-			if err := f.store.Hold(t.Context(), "of sagas"); err != nil {
+			if err := f.store.RenewLeases(t.Context(), "of sagas"); err != nil {
 				t.Fatal(err)
 			}
 			if n := count(t, f.db, "SELECT count(*) FROM order_claims"); n != want {
-				t.Errorf("in hand are %d orders, want %d", n, want)
+				t.Errorf("%d orders are leased, want %d", n, want)
 			}
 		}
 		look(2)
-		f.cores[messages.Orchestrator].Now = func() time.Time { return time.Now().Add(underWay + time.Minute) }
-		if orders, err := f.audits.Hold(t.Context(), plan.Act{Plan: "paused"}); err != nil || len(orders) != 1 || orders[0] != "ord_paused" {
-			t.Errorf("a plan that is back has %v in hand, %v", orders, err)
+		f.cores[messages.Orchestrator].Now = func() time.Time { return time.Now().Add(orderLease + time.Minute) }
+		if orders, err := f.audits.RenewLeases(t.Context(), plan.Attribution{Plan: "paused"}); err != nil || len(orders) != 1 || orders[0] != "ord_paused" {
+			t.Errorf("a plan that is back has the leases of %v, %v", orders, err)
 		}
 		look(1)
-		f.cores[messages.Orchestrator].Now = func() time.Time { return time.Now().Add(3 * underWay) }
+		f.cores[messages.Orchestrator].Now = func() time.Time { return time.Now().Add(3 * orderLease) }
 		look(0)
 	})
 }
@@ -217,7 +217,7 @@ func TestWhatAKilledApplyOfLettersHasBegunIsInTheAuditAndHeardOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := deadletters.Request{Confirm: p.SHA256, By: plan.Act{Actor: "ben", Reason: "mended"}, Timeout: 10 * time.Second}
+		r := deadletters.Request{Confirm: p.SHA256, By: plan.Attribution{Actor: "ben", Reason: "mended"}, Timeout: 10 * time.Second}
 		if _, err := desk.Apply(t.Context(), p, r, func(plan.Result) {}); !errors.Is(err, died) {
 			t.Fatal(err)
 		}
@@ -236,7 +236,7 @@ func TestWhatAKilledApplyOfLettersHasBegunIsInTheAuditAndHeardOf(t *testing.T) {
 			t.Errorf("that is noted %d times", n)
 		}
 		if n := count(t, f.db, "SELECT count(*) FROM order_claims"); n != 0 {
-			t.Errorf("%d orders are in hand still", n)
+			t.Errorf("%d orders are leased still", n)
 		}
 		if n := count(t, db, "SELECT count(*) FROM dead_letters WHERE redrives = 1"); n != 1 {
 			t.Error("it was sent more than once")
@@ -251,10 +251,10 @@ func TestOfManyPlansThatWantAnOrderAtOnceOneGetsIt(t *testing.T) {
 		var all sync.WaitGroup
 		for n := range 20 {
 			all.Go(func() {
-				switch err := f.audits.Take(t.Context(), "ord_1", plan.Act{Plan: strings.Repeat("x", n+1)}); {
+				switch err := f.audits.AcquireLease(t.Context(), "ord_1", plan.Attribution{Plan: strings.Repeat("x", n+1)}); {
 				case err == nil:
 					got.Add(1)
-				case errors.Is(err, deadletters.ErrInHand):
+				case errors.Is(err, deadletters.ErrLeaseHeld):
 					refused.Add(1)
 				default:
 					t.Error(err)
@@ -271,23 +271,23 @@ func TestOfManyPlansThatWantAnOrderAtOnceOneGetsIt(t *testing.T) {
 func TestAPlanThatDiedHoldsNoOrderForEver(t *testing.T) {
 	t.Parallel()
 	eachFloor(t, func(t *testing.T, f *floor) {
-		dead, next := plan.Act{Plan: "dead"}, plan.Act{Plan: "next"}
-		if err := f.audits.Take(t.Context(), "ord_1", dead); err != nil {
+		dead, next := plan.Attribution{Plan: "dead"}, plan.Attribution{Plan: "next"}
+		if err := f.audits.AcquireLease(t.Context(), "ord_1", dead); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.audits.LetGo(t.Context(), "ord_1", next); err != nil {
+		if err := f.audits.ReleaseLease(t.Context(), "ord_1", next); err != nil {
 			t.Fatal(err)
 		}
 		clock := &f.cores[messages.Orchestrator].Now
-		*clock = func() time.Time { return time.Now().Add(underWay - time.Minute) }
-		if err := f.audits.Take(t.Context(), "ord_1", next); !errors.Is(err, deadletters.ErrInHand) {
+		*clock = func() time.Time { return time.Now().Add(orderLease - time.Minute) }
+		if err := f.audits.AcquireLease(t.Context(), "ord_1", next); !errors.Is(err, deadletters.ErrLeaseHeld) {
 			t.Errorf("in its time another took it: %v", err)
 		}
-		*clock = func() time.Time { return time.Now().Add(underWay + time.Minute) }
-		if err := f.audits.Take(t.Context(), "ord_1", next); err != nil {
+		*clock = func() time.Time { return time.Now().Add(orderLease + time.Minute) }
+		if err := f.audits.AcquireLease(t.Context(), "ord_1", next); err != nil {
 			t.Errorf("after its time nobody gets it: %v", err)
 		}
-		if err := f.audits.Take(t.Context(), "ord_1", dead); !errors.Is(err, deadletters.ErrInHand) {
+		if err := f.audits.AcquireLease(t.Context(), "ord_1", dead); !errors.Is(err, deadletters.ErrLeaseHeld) {
 			t.Errorf("the one of before still has it: %v", err)
 		}
 	})
