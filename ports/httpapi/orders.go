@@ -35,12 +35,13 @@ type ShowProducts interface {
 	One(ctx context.Context, sku string) (ordering.Product, error)
 }
 
-// OrdersConfig is what the order service's HTTP side needs. The four use cases must be given.
+// OrdersConfig is what the order service's HTTP side needs. The use cases must be given.
 type OrdersConfig struct {
 	Service
 	Place    PlaceOrder
 	Cancel   CancelOrder
 	Show     ShowOrders
+	Follow   FollowOrder
 	Products ShowProducts
 }
 
@@ -53,6 +54,7 @@ func NewOrders(cfg OrdersConfig) http.Handler {
 	calls := e.Group("", limited)
 	contract.RegisterOrders(calls, orders{cfg, w})
 	contract.RegisterProducts(calls, products{cfg.Products, w})
+	contract.RegisterEvents(e, events{cfg.Follow, w})
 	return e
 }
 
