@@ -389,26 +389,43 @@ func TestNoMoreStreamsAreOpenedThanTheServiceKeeps(t *testing.T) {
 	})
 }
 
-func TestAServiceThatDoesNotBeginAStreamIs504(t *testing.T) {
+func TestAStreamThatDoesNotBeginIsWaitedForNoLongerThanAnAnswer(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		gaveUp := make(chan struct{})
-		orders := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done(); close(gaveUp) }))
-		door := throughGateway(t, orders, nil)
-		begun := time.Now()
-		r := door.read(t, "ord_1", "")
-		wantStatus(t, r.response, http.StatusGatewayTimeout)
-		var p contract.Problem
-		if err := json.NewDecoder(r.lines).Decode(&p); err != nil || p.Code != "upstream_timeout" || !strings.Contains(p.Detail, "order-service") {
-			t.Errorf("got %+v, %v", p, err)
-		}
-		if took := time.Since(begun); took != 10*time.Second {
-			t.Errorf("after %s", took)
-		}
-		<-gaveUp // the service is told that nobody waits
-		door.ends(t)
-		orders.ends(t)
-	})
+	for name, c := range map[string]struct {
+		stopAfter time.Duration // the gateway
+		status    int
+		code      string
+		detail    string
+		after     time.Duration
+	}{
+		"by a gateway that goes on": {time.Hour, http.StatusGatewayTimeout, "upstream_timeout", "order-service", 10 * time.Second},
+		"by a gateway that stops":   {time.Second, http.StatusServiceUnavailable, "upstream_unavailable", "the gateway is stopping", time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				gaveUp := make(chan struct{})
+				orders := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done(); close(gaveUp) }))
+				door := throughGateway(t, orders, nil)
+				begun := time.Now()
+				stop := time.AfterFunc(c.stopAfter, door.stop)
+				defer stop.Stop()
+				r := door.read(t, "ord_1", "")
+				wantStatus(t, r.response, c.status)
+				var p contract.Problem
+				if err := json.NewDecoder(r.lines).Decode(&p); err != nil || p.Code != c.code || !strings.Contains(p.Detail, c.detail) {
+					t.Errorf("got %+v, %v", p, err)
+				}
+				if took := time.Since(begun); took != c.after {
+					t.Errorf("after %s", took)
+				}
+				<-gaveUp // the service is told that nobody waits
+				r.wants(t, "over")
+				door.ends(t)
+				orders.ends(t)
+			})
+		})
+	}
 }
 
 var _ net.Listener = (*wire)(nil)

@@ -112,8 +112,7 @@ func private(h http.Header) {
 // answerFor answers for a service that did not. A connection that was never made has carried
 // nothing; of anything else nobody knows how far it came.
 func (w problems) answerFor(service string, rw http.ResponseWriter, r *http.Request, err error) {
-	ended := context.Cause(r.Context())
-	if errors.Is(ended, context.Canceled) {
+	if errors.Is(context.Cause(r.Context()), context.Canceled) {
 		rw.WriteHeader(clientGone)
 		return
 	}
@@ -122,9 +121,9 @@ func (w problems) answerFor(service string, rw http.ResponseWriter, r *http.Requ
 	switch {
 	case errors.As(err, &dial) && dial.Op == "dial":
 		code, detail = "upstream_unavailable", service+" is away: try again"
-	case errors.Is(ended, errStopping):
+	case errors.Is(err, errStopping):
 		code, detail = "upstream_unavailable", "the gateway is stopping: try again"
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(ended, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded):
 		code, detail = "upstream_timeout", service+" did not answer in time"
 	}
 	a, _ := adviceOf(code)

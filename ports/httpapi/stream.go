@@ -22,23 +22,19 @@ const (
 // errStopping ends a stream whose reader is still there.
 var errStopping = errors.New("the server is stopping")
 
-// stream writes an answer that lasts as long as it likes: the server's limits for a whole request do not hold, and
-// each write has one of its own, so that a reader that is dead is let go.
+// stream writes an answer that lasts as long as it likes: instead of the server's limit for writing the whole of it, each
+// write has one of its own, so that a reader that is dead is let go.
 type stream struct {
 	http.ResponseWriter
 	c       *gin.Context
 	control *http.ResponseController
 }
 
-// newStream takes the limits off. Without that of reading, the server would take a reader who has nothing more to say
-// for one who has gone.
 func newStream(c *gin.Context) *stream {
-	s := &stream{c.Writer, c, http.NewResponseController(c.Writer)}
-	_ = s.control.SetReadDeadline(time.Time{}) // what knows no deadlines has none
-	s.patience()
-	return s
+	return &stream{c.Writer, c, http.NewResponseController(c.Writer)}
 }
 
+// patience begins the limit anew. What knows no deadlines has none.
 func (s *stream) patience() { _ = s.control.SetWriteDeadline(time.Now().Add(sendLimit)) }
 
 // WriteHeader begins the answer.
