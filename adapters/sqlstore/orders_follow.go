@@ -32,7 +32,7 @@ func (s *Orders) Since(ctx context.Context, seen map[order.ID]int) ([]app.Progre
 	}
 	var moved []app.Progress
 	for i, r := range rows {
-		entry, err := r.entryRecord.restore()
+		entry, err := r.restore()
 		if err != nil {
 			return nil, fmt.Errorf("timeline of %s: %w", r.OrderID, err)
 		}
