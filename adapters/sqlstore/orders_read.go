@@ -39,11 +39,16 @@ type itemRecord struct {
 }
 
 type entryRecord struct {
-	Seq     int
-	At      time.Time
-	Event   string
-	Status  string
-	EventID string
+	Seq     int       `db:"seq"`
+	At      time.Time `db:"at"`
+	Event   string    `db:"event"`
+	Status  string    `db:"status"`
+	EventID string    `db:"event_id"`
+}
+
+func (r entryRecord) restore() (order.Entry, error) {
+	status, err := order.ParseStatus(r.Status)
+	return order.Entry{Seq: r.Seq, At: r.At.UTC(), Event: r.Event, Status: status, EventID: r.EventID}, err
 }
 
 func (r orderRecord) restore(items []itemRecord, entries []entryRecord) (*order.Order, error) {
@@ -61,11 +66,11 @@ func (r orderRecord) restore(items []itemRecord, entries []entryRecord) (*order.
 		s.Items = append(s.Items, order.Item{SKU: order.SKU(i.SKU), Qty: i.Qty, Price: i.Price})
 	}
 	for _, e := range entries {
-		status, err := order.ParseStatus(e.Status)
+		entry, err := e.restore()
 		if err != nil {
 			return nil, fmt.Errorf("timeline of %s: %w", r.ID, err)
 		}
-		s.Timeline = append(s.Timeline, order.Entry{Seq: e.Seq, At: e.At.UTC(), Event: e.Event, Status: status, EventID: e.EventID})
+		s.Timeline = append(s.Timeline, entry)
 	}
 	return order.Restore(s), nil
 }

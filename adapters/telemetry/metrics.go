@@ -21,6 +21,7 @@ type Metrics struct {
 	ordersRefused   *prometheus.CounterVec
 	ordersCompleted *prometheus.CounterVec
 	orderCompletion *prometheus.HistogramVec
+	orderStreams    *prometheus.GaugeVec
 	paymentsFailed  *prometheus.CounterVec
 	sagasOpen       *levels
 	sagasStuck      *levels
@@ -65,6 +66,7 @@ func NewMetrics(service string) *Metrics {
 	m.ordersRefused = m.counter("orders_refused_total", "Orders that were not let in, because more come than can be worked off.", "reason")
 	m.ordersCompleted = m.counter("orders_completed_total", "Orders that reached a terminal status.", "status", "reason")
 	m.orderCompletion = m.histogram("order_completion_seconds", "Time from accepting an order to its terminal status.", latency())
+	m.orderStreams = m.gauge("order_streams_open", "Streams of orders' events that are open.")
 	m.paymentsFailed = m.counter("payments_failed_total", "Payments that failed.", "reason")
 	m.sagasOpen = m.levels("sagas_open", "Sagas that have not ended, by the step they are in.", "state")
 	m.sagasStuck = m.levels("sagas_stuck", "Sagas that have been in a step for too long.", "state")
@@ -92,7 +94,7 @@ func NewMetrics(service string) *Metrics {
 	m.outboxWaiting = m.gauge("outbox_dead_waiting", "Outbox rows that were given up and wait for a person.")
 
 	m.requests = m.counter("http_requests_total", "HTTP requests that were answered.", "route", "method", "status")
-	m.requestTime = m.histogram("http_request_seconds", "Time that the answer to an HTTP request took.", latency(), "route", "method")
+	m.requestTime = m.histogram("http_request_seconds", "Time that the answer to an HTTP request took; of a stream, until it began.", latency(), "route", "method")
 
 	m.gauge("service_info", "1 for the service that runs here.", "service").WithLabelValues(service).Set(1)
 	m.begin(service)
@@ -107,6 +109,7 @@ func (m *Metrics) begin(service string) {
 		return // it owns nothing
 	case messages.OrderService:
 		m.ordersSubmitted.WithLabelValues()
+		m.orderStreams.WithLabelValues()
 	case messages.Orchestrator:
 		m.orderCompletion.WithLabelValues()
 	}

@@ -19,6 +19,7 @@ var contract = map[string]string{
 	"orders_submitted_total":   "counter",
 	"orders_refused_total":     "counter reason",
 	"orders_completed_total":   "counter reason status",
+	"order_streams_open":       "gauge",
 	"payments_failed_total":    "counter reason",
 	"order_completion_seconds": "histogram",
 	"messages_handled_total":   "counter handler outcome",
@@ -49,6 +50,7 @@ func tellAll(m *telemetry.Metrics) {
 	m.OrderSubmitted()
 	m.OrderRefused("under_way")
 	m.OrderCompleted("FAILED", "out_of_stock", took)
+	m.OrderStreams(2)
 	m.PaymentFailed("payment_declined")
 	m.SagasOpen(map[string]int{"awaiting_payment": 2})
 	m.SagasStuck(map[string]int{"undoing_payment": 1})

@@ -11,6 +11,9 @@ func (m *Metrics) OrderSubmitted() { m.ordersSubmitted.WithLabelValues().Inc() }
 // OrderRefused counts an order that was not let in, under_way or in_hand.
 func (m *Metrics) OrderRefused(reason string) { m.ordersRefused.WithLabelValues(reason).Inc() }
 
+// OrderStreams sets how many streams of orders' events are open.
+func (m *Metrics) OrderStreams(n int) { m.orderStreams.WithLabelValues().Set(float64(n)) }
+
 // OrderCompleted counts an order that reached a terminal status, a while after it was accepted.
 // The reason is empty for one that was confirmed.
 func (m *Metrics) OrderCompleted(status, reason string, took time.Duration) {

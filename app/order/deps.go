@@ -94,6 +94,13 @@ type Filter struct {
 	Before order.ID  // only orders older than this one: ids sort by age
 }
 
+// Timelines reads what was added to many timelines at once, outside of any transaction.
+type Timelines interface {
+	// Since gives the orders with entries behind the one that stands beside their ids, with these entries. Each is as it
+	// was at one moment: with the entry that ends it, it has its last status and reason.
+	Since(ctx context.Context, seen map[order.ID]int) ([]Progress, error)
+}
+
 // IDs makes order ids that sort by time.
 type IDs interface {
 	NewOrderID() order.ID

@@ -86,6 +86,7 @@ func (s *stack) orders(ctx context.Context) error {
 		Place:    s.door(order.NewInFlight(place), store, metrics),
 		Cancel:   order.NewCancelOrder(store, failpoint.Clock(messages.OrderService)),
 		Show:     order.NewShowOrders(store),
+		Follow:   s.followed(store, metrics),
 		Products: order.NewShowProducts(catalog),
 	}))
 }

@@ -25,6 +25,7 @@ var advices = []advice{
 	{"unknown_parameter", http.StatusBadRequest, "A parameter is not known", "Remove the parameter, or mend its spelling. Otherwise it would be ignored, and the list would be another one than was meant."},
 	{"duplicate_parameter", http.StatusBadRequest, "A parameter stands there twice", "Give every parameter once."},
 	{"invalid_idempotency_key", http.StatusBadRequest, "The Idempotency-Key is malformed", "Send one Idempotency-Key of 1 to 255 printable ASCII characters, as they are or as a quoted string. A UUID is a good one."},
+	{"invalid_last_event_id", http.StatusBadRequest, "The Last-Event-ID is malformed", "Send the id of the last event that you have, as it came, once; or leave the header out to begin with the first."},
 
 	// values
 	{"invalid_user_id", http.StatusBadRequest, "The user id is malformed", "A userId is 1 to 64 letters, digits, _ or -."},
@@ -79,6 +80,7 @@ var advices = []advice{
 	{"timeout", http.StatusServiceUnavailable, "The service did not finish in time", "Send the request again with the same Idempotency-Key: whatever became of the first one, there is one order."},
 	{"overloaded", http.StatusServiceUnavailable, "More orders come in than can be worked off", "Nothing was done. Wait as long as Retry-After says, then send the request again. What was accepted before goes on, and can be looked at and cancelled."},
 	{"token_keys_unavailable", http.StatusServiceUnavailable, "The keys that tokens are checked with are not to be had", "Nothing was done. Wait as long as Retry-After says, then send the request again. Whoever operates the service must see why the address in JWT_JWKS_URL does not answer."},
+	{"too_many_streams", http.StatusServiceUnavailable, "As many streams are open as the service keeps", "Wait as long as Retry-After says, then open the stream again; GET /api/v1/orders/{orderId} shows the order meanwhile. Close streams that you do not need, and let several readers of one order share one."},
 	{"database_unavailable", http.StatusServiceUnavailable, "The database is not reachable", "Wait as long as Retry-After says, then send the request again with the same Idempotency-Key: whatever became of the first one, there is one order. Without a key look at the user's orders before: it may have been stored when the connection broke."},
 	{"database_busy", http.StatusServiceUnavailable, "The database is busy", "Nothing was done. Wait as long as Retry-After says, then send the request again."},
 	{"database_slow", http.StatusServiceUnavailable, "The database is too slow", "Nothing was done. Wait as long as Retry-After says, then send the request again."},

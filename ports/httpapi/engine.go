@@ -27,7 +27,7 @@ type Service struct {
 // Observer is told about every request that was answered.
 type Observer interface {
 	// Request gets the method ("other" for one that HTTP does not define), the route's template
-	// ("unmatched" for none), the status and the time that the answer took.
+	// ("unmatched" for none), the status and the time that the answer took, of a stream until it began.
 	Request(method, route string, status int, took time.Duration)
 }
 

@@ -79,18 +79,27 @@ func forward(route gateway.Route, proxy http.Handler, slots chan struct{}, w pro
 			w.write(c, err)
 			return
 		}
-		ctx := c.Request.Context()
-		if route.Timeout > 0 {
+		ctx, to := c.Request.Context(), http.ResponseWriter(c.Writer)
+		if route.Stream(c.Request.URL.EscapedPath()) {
+			c.Set(routeKey, route.Prefix+route.Streams)
+			out := newStream(c)
+			defer out.close()
+			until, end := begunWithin(ctx, route.Timeout)
+			defer end()
+			ctx, to = until, out
+		} else {
 			select {
 			case slots <- struct{}{}:
 				defer func() { <-slots }()
 			default:
-				w.write(c, crowded{})
+				w.write(c, later{errCrowded, time.Second})
 				return
 			}
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, route.Timeout)
-			defer cancel()
+			if route.Timeout > 0 {
+				limited, cancel := context.WithTimeout(ctx, route.Timeout)
+				defer cancel()
+				ctx = limited
+			}
 		}
 		r := c.Request.WithContext(ctx)
 		r.ContentLength, r.TransferEncoding, r.Body = int64(len(body)), nil, http.NoBody
@@ -98,16 +107,9 @@ func forward(route gateway.Route, proxy http.Handler, slots chan struct{}, w pro
 			r.Body = io.NopCloser(bytes.NewReader(body))
 			r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		}
-		proxy.ServeHTTP(c.Writer, r)
+		proxy.ServeHTTP(to, r)
 	}
 }
-
-// crowded says that a service has as many requests in hand as it may.
-type crowded struct{}
-
-func (crowded) Error() string             { return errCrowded.Detail }
-func (crowded) Unwrap() error             { return errCrowded }
-func (crowded) RetryAfter() time.Duration { return time.Second }
 
 // index answers GET / with the ways on.
 func index(routes []gateway.Route) gin.HandlerFunc {

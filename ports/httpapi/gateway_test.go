@@ -95,7 +95,7 @@ func TestAServiceThatHangsGathersNoMoreRequestsThanItMay(t *testing.T) {
 	}
 	h, err := httpapi.NewGateway(httpapi.GatewayConfig{
 		Service: httpapi.Service{Name: messages.APIGateway}, AtOnce: 1,
-		Routes:    []gateway.Route{{Prefix: "/slow", Service: "s", Timeout: time.Minute}, {Prefix: "/stream", Service: "s"}},
+		Routes:    []gateway.Route{{Prefix: "/slow", Service: "s", Timeout: time.Minute}, {Prefix: "/stream", Service: "s", Timeout: time.Minute, Streams: "/*"}},
 		Upstreams: map[string]*url.URL{"s": at},
 	})
 	if err != nil {
@@ -114,7 +114,7 @@ func TestAServiceThatHangsGathersNoMoreRequestsThanItMay(t *testing.T) {
 	if p := problem(t, wantStatus(t, w.Result(), http.StatusServiceUnavailable)); p.Code != "upstream_crowded" {
 		t.Errorf("the second is answered %s", p.Code)
 	}
-	go ask("/stream") // it may stay for hours, and takes no place
+	go ask("/stream/1") // it may stay for hours, and takes no place
 	<-entered
 	close(let)
 	for range 2 {

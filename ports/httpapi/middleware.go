@@ -63,16 +63,24 @@ func newSpanContext() trace.SpanContext {
 	return trace.NewSpanContext(trace.SpanContextConfig{TraceID: id.trace, SpanID: id.span})
 }
 
-// observed tells the Observer and, at debug, the log about every answer.
+// observed tells the Observer and, at debug, the log about every answer. The Observer hears how long a stream took to
+// begin, and the log how long it lasted.
 func observed(s Service) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		begun := time.Now() // a duration, not a time of day: no clock is needed
 		defer func() {
 			took, status, route := time.Since(begun), c.Writer.Status(), c.FullPath()
+			if named := c.GetString(routeKey); named != "" {
+				route = named
+			}
 			if route == "" {
 				route = "unmatched"
 			}
-			s.Observer.Request(methodLabel(c.Request.Method), route, status, took)
+			answered := took
+			if at := c.GetTime(begunKey); !at.IsZero() {
+				answered = at.Sub(begun)
+			}
+			s.Observer.Request(methodLabel(c.Request.Method), route, status, answered)
 			if ctx := c.Request.Context(); s.Logger.Enabled(ctx, slog.LevelDebug) {
 				s.Logger.DebugContext(ctx, "request", "method", c.Request.Method, "route", route,
 					"path", c.Request.URL.Path, "status", status, "took", took, "traceId", traceID(ctx))

@@ -29,16 +29,28 @@ func orderJSON(o *order.Order) contract.Order {
 	entries := o.Snapshot().Timeline
 	timeline := make([]contract.TimelineEntry, len(entries))
 	for i, e := range entries {
-		timeline[i] = contract.TimelineEntry{
-			Seq: e.Seq, At: contract.Time(e.At), Event: e.Event,
-			Status: contract.OrderStatus(e.Status.String()), EventId: e.EventID,
-		}
+		timeline[i] = entryJSON(e)
 	}
 	return contract.Order{
 		OrderId: s.OrderId, UserId: s.UserId, Status: s.Status, Items: s.Items, Currency: s.Currency, Total: s.Total,
 		Reason: s.Reason, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, Version: s.Version,
 		AllowedActions: s.AllowedActions, Timeline: timeline,
 	}
+}
+
+func entryJSON(e order.Entry) contract.TimelineEntry {
+	return contract.TimelineEntry{
+		Seq: e.Seq, At: contract.Time(e.At), Event: e.Event,
+		Status: contract.OrderStatus(e.Status.String()), EventId: e.EventID,
+	}
+}
+
+// reasonJSON is null for an order that has none.
+func reasonJSON(reason string) *string {
+	if reason == "" {
+		return nil
+	}
+	return &reason
 }
 
 func summaryJSON(o *order.Order) contract.OrderSummary {
@@ -52,13 +64,9 @@ func summaryJSON(o *order.Order) contract.OrderSummary {
 	for i, a := range allowed {
 		actions[i] = contract.OrderAction(a)
 	}
-	var reason *string
-	if s.Reason != "" {
-		reason = &s.Reason
-	}
 	return contract.OrderSummary{
 		OrderId: string(s.ID), UserId: string(s.UserID), Status: contract.OrderStatus(s.Status.String()), Items: items,
-		Currency: s.Total.Currency.String(), Total: s.Total.Minor, Reason: reason,
+		Currency: s.Total.Currency.String(), Total: s.Total.Minor, Reason: reasonJSON(s.Reason),
 		CreatedAt: contract.Time(s.CreatedAt), UpdatedAt: contract.Time(s.UpdatedAt),
 		Version: s.Version, AllowedActions: actions,
 	}

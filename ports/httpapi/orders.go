@@ -35,12 +35,13 @@ type ShowProducts interface {
 	One(ctx context.Context, sku string) (ordering.Product, error)
 }
 
-// OrdersConfig is what the order service's HTTP side needs. The four use cases must be given.
+// OrdersConfig is what the order service's HTTP side needs. The use cases must be given.
 type OrdersConfig struct {
 	Service
 	Place    PlaceOrder
 	Cancel   CancelOrder
 	Show     ShowOrders
+	Follow   FollowOrder
 	Products ShowProducts
 	// Verifier says whose order it is; nil asks nobody, and every order is everybody's.
 	Verifier Verifier
@@ -55,6 +56,7 @@ func NewOrders(cfg OrdersConfig) http.Handler {
 	guarded := e.Group("", authenticated(cfg.Verifier, w)) // for all that is somebody's
 	contract.RegisterOrders(guarded.Group("", limited), orders{cfg, w})
 	contract.RegisterProducts(e.Group("", limited), products{cfg.Products, w})
+	contract.RegisterEvents(guarded, events{cfg, w})
 	return e
 }
 

@@ -119,10 +119,10 @@ func (w problems) write(c *gin.Context, err error) {
 		return
 	}
 	p := problemOf(err)
-	var later interface{ RetryAfter() time.Duration }
+	var refused interface{ RetryAfter() time.Duration }
 	switch {
-	case errors.As(err, &later): // a whole crowd hears it: a line each would be a load of its own
-		c.Header("Retry-After", strconv.Itoa(int(later.RetryAfter().Seconds())))
+	case errors.As(err, &refused): // a whole crowd hears it: a line each would be a load of its own
+		c.Header("Retry-After", strconv.Itoa(int(refused.RetryAfter().Seconds())))
 	case p.Status == http.StatusInternalServerError:
 		w.log.ErrorContext(ctx, "a request failed", "route", c.FullPath(), "error", err, "traceId", traceID(ctx))
 	case p.Status > http.StatusInternalServerError:
@@ -134,6 +134,15 @@ func (w problems) write(c *gin.Context, err error) {
 	c.Abort()
 	w.send(c.Writer, c.Request, p)
 }
+
+// later is a refusal with the time after which there is likely to be a place.
+type later struct {
+	error
+	wait time.Duration
+}
+
+func (l later) Unwrap() error             { return l.error }
+func (l later) RetryAfter() time.Duration { return l.wait }
 
 // send writes a problem, with what depends on the request.
 func (problems) send(w http.ResponseWriter, r *http.Request, p contract.Problem) {

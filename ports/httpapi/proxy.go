@@ -47,6 +47,9 @@ func newProxy(s Service, service string, at *url.URL, transport http.RoundTrippe
 			for _, header := range securityHeaders {
 				r.Header.Del(header.name) // they are set at the door already
 			}
+			if r.Header.Get("Content-Type") == streamType {
+				r.Body = whole{r.Body, r.Request.Context()}
+			}
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { p.answerFor(service, w, r, err) },
@@ -109,7 +112,7 @@ func private(h http.Header) {
 // answerFor answers for a service that did not. A connection that was never made has carried
 // nothing; of anything else nobody knows how far it came.
 func (w problems) answerFor(service string, rw http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(r.Context().Err(), context.Canceled) {
+	if errors.Is(context.Cause(r.Context()), context.Canceled) {
 		rw.WriteHeader(clientGone)
 		return
 	}
@@ -118,6 +121,8 @@ func (w problems) answerFor(service string, rw http.ResponseWriter, r *http.Requ
 	switch {
 	case errors.As(err, &dial) && dial.Op == "dial":
 		code, detail = "upstream_unavailable", service+" is away: try again"
+	case errors.Is(err, errStopping):
+		code, detail = "upstream_unavailable", "the gateway is stopping: try again"
 	case errors.Is(err, context.DeadlineExceeded):
 		code, detail = "upstream_timeout", service+" did not answer in time"
 	}

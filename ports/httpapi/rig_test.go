@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,14 +43,18 @@ type shop struct {
 	seen    ordering.Filter
 	fails   error // what the store answers instead
 	limits  ordering.Limits
-	asks    httpapi.Verifier // nil asks nobody for a token
+	asks    httpapi.Verifier      // nil asks nobody for a token
+	follow  *ordering.FollowOrder // for two at a time
+	reading atomic.Int64          // streams that are open
 }
 
 func newShop() *shop {
-	return &shop{
+	s := &shop{
 		orders: map[order.ID]*order.Order{}, replies: map[ordering.Key]ordering.Reply{},
 		limits: ordering.Limits{InHand: 100, UnderWay: 100},
 	}
+	s.follow = ordering.NewFollowOrder(s, s, 2, func(n int) { s.reading.Store(int64(n)) })
+	return s
 }
 
 func (s *shop) handler() http.Handler { return s.logged(nil) }
@@ -61,6 +66,7 @@ func (s *shop) logged(logger *slog.Logger) http.Handler {
 		Place:    ordering.NewAdmission(ordering.NewPlaceOrder(s, s, s, s, clock), nil, s.limits, func(string) {}, clock),
 		Cancel:   ordering.NewCancelOrder(s, clock),
 		Show:     ordering.NewShowOrders(s),
+		Follow:   s.follow,
 		Products: ordering.NewShowProducts(s),
 		Verifier: s.asks,
 	})
@@ -145,6 +151,18 @@ func (s *shop) Order(_ context.Context, id order.ID) (*order.Order, error) {
 		return o, s.fails
 	}
 	return nil, order.ErrNotFound
+}
+
+func (s *shop) Since(_ context.Context, seen map[order.ID]int) ([]ordering.Progress, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var moved []ordering.Progress
+	for id, seq := range seen {
+		if o := s.orders[id].Snapshot(); len(o.Timeline) > seq {
+			moved = append(moved, ordering.Progress{ID: id, Status: o.Status, Reason: o.Reason, Entries: o.Timeline[seq:]})
+		}
+	}
+	return moved, s.fails
 }
 
 func (s *shop) List(_ context.Context, f ordering.Filter) ([]*order.Order, bool, error) {

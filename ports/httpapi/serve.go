@@ -21,8 +21,8 @@ const (
 	shutdownLimit = 5 * time.Second
 )
 
-// Serve answers requests on the listener until ctx ends, then lets requests in hand finish, for
-// up to five seconds, and returns nil. It closes the listener. An error means that it could not
+// Serve answers requests on the listener until ctx ends, then ends streams, lets other requests in hand
+// finish, for up to five seconds, and returns nil. It closes the listener. An error means that it could not
 // serve, or that requests had to be broken off.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger) error {
 	server := &http.Server{
@@ -33,6 +33,9 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logge
 		IdleTimeout:       idleLimit,
 		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		BaseContext: func(net.Listener) context.Context {
+			return context.WithValue(context.WithoutCancel(ctx), servingKey{}, ctx) // see untilStop
+		},
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ln) }()

@@ -13,6 +13,7 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{"an order runs from the POST to the e-mail", happyPath},
+	{"an order's events come as they happen", eventsAsTheyHappen},
 	{"every fate of a payment ends as the contract says", paymentFates},
 	{"what is sold out is paid back", soldOut},
 	{"the last pieces are sold once", lastPieces},
@@ -48,7 +49,7 @@ func TestTheEmbeddedStack(t *testing.T) {
 		t.Run("a provider that answers late ends in a refund", func(t *testing.T) { latePayment(t, s, late) })
 	}
 	t.Run("the books balance", s.settled)
-	t.Run("it ends when it is told to", s.terminate)
+	t.Run("it ends when it is told to, and its streams with it", s.endsWhileFollowed)
 }
 
 // A real stack is one at a time, because its topics have fixed names. So what takes servers away
@@ -71,7 +72,7 @@ func TestTheRealStack(t *testing.T) {
 	t.Run("garbage becomes dead letters and stops nobody", func(t *testing.T) { garbage(t, s) })
 	t.Run("the books balance after garbage", s.balanced)
 	t.Run("dead letters go on in their sequence", func(t *testing.T) { deadLettersGoOn(t, s) })
-	t.Run("it ends when it is told to", s.terminate)
+	t.Run("it ends when it is told to, and its streams with it", s.endsWhileFollowed)
 }
 
 func TestGarbageBecomesDeadLettersAndStopsNobody(t *testing.T) {

@@ -7,6 +7,7 @@ package contract
 
 //go:generate go tool -modfile=../../../tools.mod oapi-codegen -config models.yaml ../../../api/openapi.yaml
 //go:generate go tool -modfile=../../../tools.mod oapi-codegen -config orders.yaml ../../../api/openapi.yaml
+//go:generate go tool -modfile=../../../tools.mod oapi-codegen -config events.yaml ../../../api/openapi.yaml
 //go:generate go tool -modfile=../../../tools.mod oapi-codegen -config products.yaml ../../../api/openapi.yaml
 //go:generate go tool -modfile=../../../tools.mod oapi-codegen -config stock.yaml ../../../api/openapi.yaml
 

@@ -87,6 +87,21 @@ type OrderAccepted struct {
 // OrderAction defines model for OrderAction.
 type OrderAction string
 
+// OrderEnd What the last event of an order's stream says.
+type OrderEnd struct {
+	// OrderId Ids of later orders sort after those of earlier ones.
+	//
+	// Examples: ord_0198F2A7C1D04B7E
+	OrderId OrderId `json:"orderId"`
+
+	// Status PENDING: accepted. PROCESSING: payment is awaited. PAID: stock is awaited. CONFIRMED, FAILED and
+	// CANCELLED are final, and are shown only when everything that had to be undone is undone.
+	Status OrderStatus `json:"status"`
+
+	// Reason As the order shows it.
+	Reason *string `json:"reason"`
+}
+
 // OrderId Ids of later orders sort after those of earlier ones.
 //
 // Examples: ord_0198F2A7C1D04B7E
