@@ -272,8 +272,12 @@ func TestOfTwoProcessesOneCarriesOutWhatWaitedLongerThanItsLease(t *testing.T) {
 		})
 		first := NewIntents(m, slow, IntentOptions{Concurrency: 1})
 		second := NewIntents(deaf{m}, slow, IntentOptions{Concurrency: 1})
-		defer run(t, first.Run)()
+		// They look once a second, the second half a second before the first: when the leases are over, it is the second
+		// that finds what waits at the first.
 		defer run(t, second.Run)()
+		time.Sleep(500 * time.Millisecond)
+		defer run(t, first.Run)()
+		time.Sleep(400 * time.Millisecond)
 		for i := range 16 {
 			m.commit(fmt.Sprint("ord_", i), intent.Mail)
 		}
