@@ -285,7 +285,10 @@ var mutants = []mutant{
 			{"	if t.broken.Load() {\n		return nil, errConnLost\n	}\n", ""},
 			{"		if t.broken.Load() {\n			return 0\n		}\n", ""}, // or it has tried often enough before the broker is back
 		},
-		checks: []check{{kafka, "^TestWhatWasUnderWayWhenTheBrokerWasLostGoesUnderAnIDOfItsOwn$"}},
+		checks: []check{
+			{kafka, "^TestAClientThatLostAConnectionDialsNoMoreAndWaitsForNothing$"},
+			{kafka, "^TestWhatWasUnderWayWhenTheBrokerWasLostGoesUnderAnIDOfItsOwn$"},
+		},
 	},
 	{
 		name: "a batch goes to Kafka in pieces", file: "adapters/kafkabus/sarama.go",
