@@ -81,13 +81,13 @@ func isAway(err error) bool {
 
 // saysNothing: whoever gave up, broke, or never asked the database is no witness of it.
 func saysNothing(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, errBroke) || errors.Is(err, errNeverAsked)
+	return errors.Is(err, context.Canceled) || errors.Is(err, errBroke) || errors.Is(err, ErrNotAsked)
 }
 
-var (
-	errBroke      = errors.New("the attempt panicked")
-	errNeverAsked = errors.New("the attempt ended without asking the database")
-)
+// ErrNotAsked is what a function that Guard runs gives back when it had no need of the database after all.
+var ErrNotAsked = errors.New("the attempt ended without asking the database")
+
+var errBroke = errors.New("the attempt panicked")
 
 // visit is one attempt that Enter let in. Its context carries it, under the circuit's permit.
 type visit struct{ asked atomic.Bool }
@@ -96,8 +96,8 @@ type permit struct{ circuit *Circuit }
 
 // Enter waits until the database may be tried. The attempt is made with the context that it
 // gives, in which Guard does not ask again; leave, called once, says how it ended. An attempt in
-// which no Guard ran, such as that of a message which is garbage, says nothing about the database,
-// however it ended. Enter fails only with ctx's error, when ctx ends.
+// which no Guard ran, or none that asked the database, says nothing about it, however it ended: that of a message
+// which is garbage, for instance. Enter fails only with ctx's error, when ctx ends.
 func (c *Circuit) Enter(ctx context.Context) (inside context.Context, leave func(error), err error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -117,15 +117,18 @@ func (c *Circuit) Enter(ctx context.Context) (inside context.Context, leave func
 	}
 }
 
-// Guard runs fn unless the circuit is open; then it fails with ErrAway at once. A nil Circuit
-// guards nothing.
+// Guard runs fn unless the circuit is open; then it fails with ErrAway at once. What fn gives it gives back, ErrNotAsked
+// too. A nil Circuit guards nothing.
 func (c *Circuit) Guard(ctx context.Context, fn func() error) error {
 	if c == nil {
 		return fn()
 	}
 	if v, inside := ctx.Value(permit{c}).(*visit); inside {
-		v.asked.Store(true)
-		return fn()
+		err := fn()
+		if !errors.Is(err, ErrNotAsked) {
+			v.asked.Store(true)
+		}
+		return err
 	}
 	done, err := c.breaker.Allow()
 	if err != nil {
@@ -144,7 +147,7 @@ func (c *Circuit) leavingFrom(v *visit, done func(error)) func(error) {
 	leave := c.leaving(done)
 	return func(err error) {
 		if !v.asked.Load() {
-			err = errNeverAsked
+			err = ErrNotAsked
 		}
 		leave(err)
 	}

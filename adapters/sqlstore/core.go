@@ -74,7 +74,7 @@ const attempts = 8
 // may share with others. It commits when fn returns nil; when fn fails, nothing of it is left.
 // While the database is away it fails at once. What is to be prefetched of a message's order is read before fn is run.
 func (c *Core) do(ctx context.Context, fn func(*unit) error, prefetched ...prefetch) error {
-	return c.Circuit.Guard(ctx, func() error {
+	err := c.Circuit.Guard(ctx, func() error {
 		if err := ctx.Err(); err != nil {
 			return err // or a transaction could take it before its caller looks
 		}
@@ -86,11 +86,18 @@ func (c *Core) do(ctx context.Context, fn func(*unit) error, prefetched ...prefe
 		if !m.await() {
 			return ctx.Err()
 		}
-		if m.rerunAlone {
+		switch {
+		case m.rerunAlone:
 			return c.repeat(ctx, fn, 2)
+		case m.cached:
+			return sqldb.ErrNotAsked
 		}
 		return m.result()
 	})
+	if errors.Is(err, sqldb.ErrNotAsked) {
+		return nil
+	}
+	return err
 }
 
 // alone is do in a transaction of its own.

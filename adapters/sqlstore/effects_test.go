@@ -75,6 +75,28 @@ func TestAMessageIsMarkedAfterItsCommitAndNotBefore(t *testing.T) {
 	})
 }
 
+func TestAMessageThatTheCacheKnowsIsNoWitnessOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	adaptertest.EachDatabase(t, "payments", func(t *testing.T, open func(*testing.T) *sqldb.DB) {
+		d := newDeed(open(t))
+		d.store.core.Marks = &noted{t: t, db: d.db, marks: map[string]bool{}}
+		if err := d.do(delivery(t.Context()), nil); err != nil {
+			t.Fatal(err)
+		}
+		circuit := sqldb.NewCircuit(sqldb.CircuitConfig{After: 1, Pause: time.Millisecond})
+		d.store.core.Circuit = circuit
+		_ = circuit.Guard(t.Context(), func() error { return sqldb.ErrAway })
+		inside, leave, err := circuit.Enter(delivery(t.Context())) // waits until it may be the probe
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = d.do(inside, nil)
+		if leave(err); err != nil || circuit.Closed() {
+			t.Errorf("handled before: %v, and the circuit is closed: %t", err, circuit.Closed())
+		}
+	})
+}
+
 // atCommit is an observer that looks at the database as soon as a commit is known.
 type atCommit struct {
 	silent

@@ -230,6 +230,7 @@ func (c *Core) unseen(members []*member) []*member {
 			known := seen[n]
 			n++
 			if known {
+				m.cached = true
 				c.Observer.Duplicate(m.cause.Handler)
 				continue
 			}
@@ -252,6 +253,7 @@ type member struct {
 
 	// Written before done is closed.
 	unit      *unit // of its last run
+	cached    bool  // the cache knows that its message was handled: the database was not asked
 	duplicate bool  // there is nothing to do: its message was handled before, or is a dead letter or parked already
 	left      bool  // a dead letter or parked already: it is not to be marked as handled
 	parked    bool  // just now: it waits behind a dead letter, and was not handled

@@ -104,8 +104,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "garbage as the probe closes the circuit", file: "adapters/sqldb/circuit.go",
-		edits:  one("			err = errNeverAsked\n", "			err = nil\n"),
+		edits:  one("			err = ErrNotAsked\n", "			err = nil\n"),
 		checks: []check{{database, "^TestAProbeThatNeverAskedTheDatabaseDoesNotCloseTheCircuit$"}},
+	},
+	{
+		name: "a duplicate that the cache knows closes the circuit", file: "adapters/sqlstore/core.go",
+		edits:  one("			return sqldb.ErrNotAsked\n", "			return nil\n"),
+		checks: []check{{store, "^TestAMessageThatTheCacheKnowsIsNoWitnessOfTheDatabase$" + sqlite}},
 	},
 	{
 		name: "a unit that met another is not run again", file: "adapters/sqlstore/group.go",
