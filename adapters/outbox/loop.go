@@ -8,7 +8,7 @@ import (
 )
 
 // loop is the feed at work: one goroutine owns all of its state. What takes time goes on beside it, and comes back
-// as a result on a channel:
+// on a channel where the loop has to know how it ended:
 //
 //	dispatch.go  hands rows out, and settles what became of them
 //	reading.go   reads rows, one read at a time
@@ -115,7 +115,7 @@ func (l *loop) drain() {
 			l.acceptMark(m)
 		case <-grace.C:
 			l.log.Warn("the relay ended with messages in flight: they will be sent again",
-				"inFlight", l.inFlight, "unmarked", len(l.lanes.held))
+				"inFlight", l.inFlight, "unmarked", len(l.unmarked))
 			return
 		}
 	}

@@ -36,7 +36,7 @@ func (l *loop) read() {
 	}()
 }
 
-// acceptRead takes in what a read has found, unless another process has led meanwhile.
+// acceptRead takes in what a read has found, unless this process has ceased or begun to lead meanwhile.
 func (l *loop) acceptRead(r readResult) {
 	l.reading = false
 	if r.epoch != l.epoch {

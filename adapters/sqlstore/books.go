@@ -70,7 +70,7 @@ type bookRecord struct {
 func (o *Operator) booked(ctx context.Context, all map[string]operator.Standing, orderIDs []string) error {
 	for _, book := range books {
 		var rows []bookRecord
-		if err := o.among(ctx, o.of[book.service], &rows, book.query, orderIDs); err != nil {
+		if err := o.selectAmong(ctx, o.of[book.service], &rows, book.query, orderIDs); err != nil {
 			return err
 		}
 		for _, r := range rows {

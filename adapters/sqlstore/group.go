@@ -30,7 +30,7 @@ const (
 )
 
 // group is the group commit of one service: units of work that are asked for at the same time share a transaction.
-// One transaction is under way at a time. Whoever comes meanwhile waits, and the next one takes all who wait. When it
+// One shared transaction of a Core is under way at a time. Whoever comes meanwhile waits, and the next one takes all who wait. When it
 // does depends on how busy the service is, after the idea of PostgreSQL's commit_siblings and commit_delay:
 //
 //	transaction before it               it takes who waits
@@ -149,7 +149,7 @@ func (g *group) take() []*member {
 //	fails since the database is away    is told so
 //	fails in any other way              is run again alone, since the reason may lie in one of them
 //
-// Who was alone from the beginning goes by the last two lines, and is run again only when it met another transaction.
+// One that is alone in its transaction is told why it failed, and is run again only where it met another transaction.
 func (c *Core) commitTogether(members []*member) {
 	defer func() {
 		if p := recover(); p != nil { // a mistake before, in or after the transaction, which may be committed

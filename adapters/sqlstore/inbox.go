@@ -45,7 +45,7 @@ var ErrHeld = fault.New(fault.Unavailable, "order_held", "the order waits behind
 var errDuplicate = errors.New("the message was handled before")
 
 // claim asks the inbox about all members and gives those that are to be run: not those whose
-// messages were handled before, and not those that have to wait. It is one statement, unless one of
+// messages were handled before, and not those that have to wait. It is one round trip, unless one of
 // them was handled before or has to wait.
 //
 // An order is held from the commit of its first dead letter to that of the last message behind it.
@@ -86,8 +86,8 @@ func (b *batch) claim(members []*member) ([]*member, error) {
 }
 
 // claimNew claims the messages that have no inbox row and whose orders are not held, and returns their consumers
-// and ids; nothing where nobody has a message. A message that somebody else is handling is waited for; rows are written in order, so that two transactions
-// never wait for each other in a circle.
+// and ids; nothing where nobody has a message. A message that somebody else is handling is waited for; rows are
+// written in order, so that two transactions never wait for each other in a circle.
 //
 // What the members prefetch is read in the same round trip, behind the locks of those orders that are held: a
 // redrive has that lock first, too, and what it has made of an order is seen by who waited for it.

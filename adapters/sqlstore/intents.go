@@ -13,9 +13,9 @@ import (
 	"millrace/domain/intent"
 )
 
-// Lease is for how long a claimed intent is left to whoever claimed it. When that process dies,
+// IntentLease is for how long a claimed intent is left to whoever claimed it. When that process dies,
 // the next sweep after it finds the intent again; the act's key makes a second try harmless.
-const Lease = 20 * time.Second
+const IntentLease = 20 * time.Second
 
 // notEnded says that an intent whose id is given is open. It is not written as the condition of the index of
 // open intents: a plan made while that was small would walk over all of it, dead entries too, for every id.
@@ -51,9 +51,9 @@ func (u *unit) intend(s *Intents, in intent.Intent) {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(u.ctx, carrier)
 	in.Cause, in.TraceParent, in.Version, in.Attempts = u.cause.CausationID, carrier["traceparent"], 1, 1
-	in.Until = time.Now().Add(Lease) // the row's is a little later
+	in.Until = time.Now().Add(IntentLease) // the row's is a little later
 	u.stage(intentRow, in.ID, in.OrderID, in.Kind.String(), in.Cause, in.TraceParent, "open",
-		in.Version, in.Attempts, Lease.Microseconds(), u.now, u.now)
+		in.Version, in.Attempts, IntentLease.Microseconds(), u.now, u.now)
 	u.intents = append(u.intents, intended{s, in})
 }
 
@@ -113,9 +113,9 @@ func (s *Intents) Claim(ctx context.Context, n int) ([]intent.Intent, error) {
 	query := `UPDATE intents SET version = version + 1, attempts = attempts + 1, updated_at = ` + d.Now() + `, due_at = ` + d.NowPlus("?") + `
 		WHERE id IN (SELECT id FROM intents WHERE state = 'open' AND due_at <= ` + d.Now() + ` ORDER BY due_at LIMIT ?` + d.SkipLocked() + `)
 		RETURNING ` + intentColumns
-	until := time.Now().Add(Lease) // the rows' is a little later
+	until := time.Now().Add(IntentLease) // the rows' is a little later
 	var rows []intentRecord
-	if err := s.core.DB.SelectContext(ctx, &rows, s.core.DB.Rebind(query), Lease.Microseconds(), n); err != nil {
+	if err := s.core.DB.SelectContext(ctx, &rows, s.core.DB.Rebind(query), IntentLease.Microseconds(), n); err != nil {
 		return nil, fmt.Errorf("claim intents: %w", sqldb.Classify(err))
 	}
 	claimed := make([]intent.Intent, len(rows))
@@ -126,17 +126,17 @@ func (s *Intents) Claim(ctx context.Context, n int) ([]intent.Intent, error) {
 	return claimed, nil
 }
 
-// Hold renews the lease of an intent where less than atLeast is left of it, or where the database has not taken writes
+// RenewLease renews the lease of an intent where less than atLeast is left of it, or where the database has not taken writes
 // lately: an act that cannot be written down would be done again.
-func (s *Intents) Hold(ctx context.Context, in intent.Intent, atLeast time.Duration) error {
+func (s *Intents) RenewLease(ctx context.Context, in intent.Intent, atLeast time.Duration) error {
 	if time.Until(in.Until) >= atLeast && s.core.Circuit.Closed() {
 		return nil
 	}
 	return s.core.Circuit.Guard(ctx, func() error {
 		query := "UPDATE intents SET due_at = " + s.core.DB.Dialect.NowPlus("?") + " WHERE id = ? AND version = ? AND state = 'open'"
-		result, err := s.core.DB.ExecContext(ctx, s.core.DB.Rebind(query), Lease.Microseconds(), in.ID, in.Version)
+		result, err := s.core.DB.ExecContext(ctx, s.core.DB.Rebind(query), IntentLease.Microseconds(), in.ID, in.Version)
 		if err != nil {
-			return fmt.Errorf("hold intent %s: %w", in.ID, sqldb.Classify(err))
+			return fmt.Errorf("renew the lease of intent %s: %w", in.ID, sqldb.Classify(err))
 		}
 		if n, err := result.RowsAffected(); err == nil && n == 0 {
 			return ErrStale.Because(fmt.Errorf("intent %s has been claimed or settled since", in.ID))

@@ -56,7 +56,7 @@ func (l *Letters) Effects(ctx context.Context, action, outcome string, letters [
 		}
 		for _, letter := range of {
 			if all[letter.ID], err = p.of(ctx, letter.ID); err != nil {
-				return nil, fmt.Errorf("foresee what comes of %s: %w", letter.ID, err)
+				return nil, fmt.Errorf("preview the effects of %s: %w", letter.ID, err)
 			}
 		}
 	}
@@ -102,7 +102,7 @@ func (p *preview) read(ctx context.Context, letters []deadletters.Letter) error 
 			orders = append(orders, l.OrderID)
 		}
 	}
-	rows, err := lookUp[letterRecord](ctx, p.core.DB, letterColumns, "id", ids)
+	rows, err := selectByKeys[letterRecord](ctx, p.core.DB, letterColumns, "id", ids)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (p *preview) read(ctx context.Context, letters []deadletters.Letter) error 
 		p.rows[r.ID] = r
 		heard = append(heard, r.MessageID)
 	}
-	queued, err := lookUp[letterRecord](ctx, p.core.DB, letterColumns, open+" AND order_id", orders)
+	queued, err := selectByKeys[letterRecord](ctx, p.core.DB, letterColumns, open+" AND order_id", orders)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (p *preview) read(ctx context.Context, letters []deadletters.Letter) error 
 		p.behind[front[key]] = append(p.behind[front[key]], r)
 		heard = append(heard, r.MessageID)
 	}
-	inbox, err := lookUp[struct {
+	inbox, err := selectByKeys[struct {
 		Consumer  string `db:"consumer"`
 		MessageID string `db:"message_id"`
 	}](ctx, p.core.DB, "SELECT consumer, message_id FROM inbox", "outcome = 'done' AND message_id", heard)
@@ -231,7 +231,7 @@ func (p *preview) act(ctx context.Context, r letterRecord, e *deadletters.Effect
 	if !p.acts || p.action == deadletters.ActDiscard {
 		return nil
 	}
-	rows, err := lookUp[stateOfIntent](ctx, p.core.DB, "SELECT "+intentColumns+", state FROM intents", "id", []string{r.MessageID})
+	rows, err := selectByKeys[stateOfIntent](ctx, p.core.DB, "SELECT "+intentColumns+", state FROM intents", "id", []string{r.MessageID})
 	if err != nil || len(rows) == 0 {
 		return err
 	}
@@ -265,7 +265,7 @@ func (p *preview) count(ctx context.Context, effects []intent.Effect, e *deadlet
 			continue
 		}
 		if fresh {
-			before, err := lookUp[stateOfIntent](ctx, p.core.DB, "SELECT "+intentColumns+", state FROM intents", "id", []string{one.ID})
+			before, err := selectByKeys[stateOfIntent](ctx, p.core.DB, "SELECT "+intentColumns+", state FROM intents", "id", []string{one.ID})
 			if err != nil {
 				return err
 			}

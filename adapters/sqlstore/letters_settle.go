@@ -80,5 +80,5 @@ func (u *unit) claimRuling() error {
 	return u.end(letter, deadletters.Settled, 0, "settle "+r.said, r.by)
 }
 
-// Settlements are the outcomes that can be stated for a handler's letters.
-func (l *Letters) Settlements(handler string) []string { return l.settlements[handler].Outcomes }
+// SettleOutcomes are the outcomes that can be stated for a handler's letters.
+func (l *Letters) SettleOutcomes(handler string) []string { return l.settlements[handler].Outcomes }

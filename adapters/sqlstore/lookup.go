@@ -91,8 +91,8 @@ func (l *lookup[K, R]) answer(asked []*question[K, R]) {
 	}
 }
 
-// lookUp runs the query of a lookup: its columns and table, and then the rows whose column is one of keys.
-func lookUp[R any](ctx context.Context, db *sqldb.DB, columns, column string, keys []string) ([]R, error) {
+// selectByKeys runs the query of a lookup: its columns and table, and then the rows whose column is one of keys.
+func selectByKeys[R any](ctx context.Context, db *sqldb.DB, columns, column string, keys []string) ([]R, error) {
 	var rows []R
 	query := db.Read.Rebind(columns + " WHERE " + db.Dialect.Among(column, "text"))
 	if err := db.Read.SelectContext(ctx, &rows, query, sqldb.Set(db.Dialect, keys)); err != nil {

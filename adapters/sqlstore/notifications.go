@@ -55,7 +55,7 @@ func (s *Notifications) readNotices(ctx context.Context, orderIDs []string) (map
 		At       time.Time `db:"created_at"`
 	}
 	const columns = "SELECT order_id, user_id, status, total, currency, reason, created_at FROM notices"
-	rows, err := lookUp[record](ctx, s.core.DB, columns, "order_id", orderIDs)
+	rows, err := selectByKeys[record](ctx, s.core.DB, columns, "order_id", orderIDs)
 	found := make(map[string]app.Notice, len(rows))
 	for _, r := range rows {
 		found[r.OrderID] = app.Notice(r)
@@ -74,7 +74,7 @@ func (s *Notifications) readAddresses(ctx context.Context, userIDs []string) (ma
 		UserID string `db:"user_id"`
 		Email  string `db:"email"`
 	}
-	rows, err := lookUp[record](ctx, s.core.DB, "SELECT user_id, email FROM customers", "user_id", userIDs)
+	rows, err := selectByKeys[record](ctx, s.core.DB, "SELECT user_id, email FROM customers", "user_id", userIDs)
 	found := make(map[string]string, len(rows))
 	for _, r := range rows {
 		found[r.UserID] = r.Email

@@ -186,7 +186,7 @@ func (o *Operator) Standings(ctx context.Context, orderIDs []string) (map[string
 	all := make(map[string]operator.Standing, len(orderIDs))
 	for chunk := range slices.Chunk(orderIDs, atOnce) {
 		var rows []standingRecord
-		if err := o.among(ctx, o.ordering, &rows, sagasAmong, chunk); err != nil {
+		if err := o.selectAmong(ctx, o.ordering, &rows, sagasAmong, chunk); err != nil {
 			return nil, err
 		}
 		for _, r := range rows {
@@ -211,8 +211,8 @@ const atOnce = 1000
 const sagasAmong = `SELECT o.id, o.total, o.currency, s.definition, s.step, s.state, s.version
 	FROM orders o LEFT JOIN sagas s ON s.order_id = o.id WHERE o.id IN (?)`
 
-// among runs a SELECT on a service's database whose one parameter is a set of orders.
-func (o *Operator) among(ctx context.Context, core *Core, into any, query string, orderIDs []string) error {
+// selectAmong runs a SELECT on a service's database whose one parameter is a set of orders.
+func (o *Operator) selectAmong(ctx context.Context, core *Core, into any, query string, orderIDs []string) error {
 	query, args, err := sqlx.In(query, orderIDs)
 	if err != nil {
 		return err
@@ -231,7 +231,7 @@ func (o *Operator) sentBefore(ctx context.Context, all map[string]operator.Stand
 		var rows []sentRecord
 		const query = `SELECT id, aggregate_id, event_type, topic FROM outbox WHERE aggregate_id IN (?)
 			AND topic NOT LIKE '%.dlq' AND topic NOT LIKE '%.redrive' ORDER BY seq`
-		if err := o.among(ctx, o.of[service], &rows, query, orderIDs); err != nil {
+		if err := o.selectAmong(ctx, o.of[service], &rows, query, orderIDs); err != nil {
 			return err
 		}
 		for _, r := range rows {
@@ -252,7 +252,7 @@ func (o *Operator) Progress(ctx context.Context, orderIDs []string) (map[string]
 	all := make(map[string]operator.Progress, len(orderIDs))
 	for chunk := range slices.Chunk(orderIDs, atOnce) {
 		var rows []standingRecord
-		if err := o.among(ctx, o.ordering, &rows, sagasAmong, chunk); err != nil {
+		if err := o.selectAmong(ctx, o.ordering, &rows, sagasAmong, chunk); err != nil {
 			return nil, err
 		}
 		for _, r := range rows {
@@ -261,7 +261,7 @@ func (o *Operator) Progress(ctx context.Context, orderIDs []string) (map[string]
 		}
 		for _, service := range slices.Sorted(maps.Keys(o.of)) {
 			var letters []letterRecord
-			if err := o.among(ctx, o.of[service], &letters,
+			if err := o.selectAmong(ctx, o.of[service], &letters,
 				"SELECT order_id, service, handler, reason, last_at FROM dead_letters WHERE state = 'waiting' AND order_id IN (?)", chunk); err != nil {
 				return nil, err
 			}

@@ -24,7 +24,7 @@ const (
 	renewAfter = orderLease / 5
 )
 
-// errLeaseHeld: another plan has the lease of the order. What is wrapped around it names the plan.
+// errLeaseHeld: another plan has the lease of the order. A leaseHeld is one, and names the plan.
 var errLeaseHeld = errors.New("the lease is held")
 
 // leaseHeld says which plan has the lease of an order, and what to do.
@@ -44,17 +44,17 @@ func (u *unit) acquireLease(orderID, plan string) error {
 		ON CONFLICT (order_id) DO UPDATE SET plan = excluded.plan, at = excluded.at
 			WHERE order_claims.plan = excluded.plan OR order_claims.at <= ?`, orderID, plan, u.now, u.now.Add(-orderLease))
 	if err != nil {
-		return fmt.Errorf("take %s in hand: %w", orderID, err)
+		return fmt.Errorf("acquire the lease of %s: %w", orderID, err)
 	}
 	if n > 0 {
 		return nil
 	}
 	var plans []string
 	if err := u.tx.SelectContext(u.batch.ctx, &plans, "SELECT plan FROM order_claims WHERE order_id = ?", orderID); err != nil {
-		return fmt.Errorf("ask who has %s in hand: %w", orderID, err)
+		return fmt.Errorf("ask who has the lease of %s: %w", orderID, err)
 	}
 	if len(plans) == 0 {
-		return leaseHeld{"unknown, for it has just let it go"}
+		return leaseHeld{"unknown, for it has just released it"}
 	}
 	return leaseHeld{plans[0]}
 }
@@ -75,7 +75,7 @@ func (c *Core) renewLeases(ctx context.Context, plan string) ([]string, error) {
 	var rows []leaseRecord
 	query := "SELECT order_id, plan, at FROM order_claims WHERE plan = ? OR at <= ?"
 	if err := c.DB.Read.SelectContext(ctx, &rows, c.DB.Rebind(query), plan, lapsed); err != nil {
-		return nil, fmt.Errorf("look what the plan has in hand: %w", sqldb.Classify(err))
+		return nil, fmt.Errorf("look which leases the plan has: %w", sqldb.Classify(err))
 	}
 	var orders []string
 	stale := false
@@ -101,7 +101,7 @@ func (c *Core) renewLeases(ctx context.Context, plan string) ([]string, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("keep what the plan has in hand: %w", err)
+		return nil, fmt.Errorf("renew the leases of the plan: %w", err)
 	}
 	return orders, nil
 }

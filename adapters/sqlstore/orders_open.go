@@ -10,12 +10,12 @@ import (
 	"millrace/adapters/sqldb"
 )
 
-// openCount has a watermark from which open orders are counted: below it all had ended. PostgreSQL leaves the index
+// openCount has a watermark from which open orders are counted: below it all had ended, or were being undone. PostgreSQL leaves the index
 // entry of an order that has ended behind until it vacuums; a count from the beginning walks over all
 // of them, one from the oldest open order over a few.
 type openCount struct {
 	mu        sync.Mutex
-	watermark time.Time // orders placed before it had ended
+	watermark time.Time // orders placed before it had ended, or were being undone
 	whole     time.Time // when they were last counted from the beginning
 }
 

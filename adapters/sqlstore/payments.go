@@ -57,7 +57,7 @@ func (s *Payments) Payment(ctx context.Context, orderID string) (*payment.Paymen
 }
 
 func (s *Payments) readAll(ctx context.Context, orderIDs []string) (map[string]paymentRecord, error) {
-	rows, err := lookUp[paymentRecord](ctx, s.core.DB, paymentColumns, "order_id", orderIDs)
+	rows, err := selectByKeys[paymentRecord](ctx, s.core.DB, paymentColumns, "order_id", orderIDs)
 	return paymentsByOrder(rows), err
 }
 

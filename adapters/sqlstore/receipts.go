@@ -53,7 +53,7 @@ func (o *Operator) inboxes(ctx context.Context, again []engine.Again) (map[strin
 		}
 	}
 	for service, outcomes := range all {
-		rows, err := lookUp[struct {
+		rows, err := selectByKeys[struct {
 			Consumer  string `db:"consumer"`
 			MessageID string `db:"message_id"`
 			Outcome   string `db:"outcome"`

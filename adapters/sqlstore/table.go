@@ -10,7 +10,7 @@ import (
 	"millrace/adapters/sqldb"
 )
 
-// table is one way of writing rows of a table: any number of rows, one statement a transaction. How a kind of row
+// table is one way of writing rows of a table: any number of rows, one statement a transaction (in SQLite, which has no arrays, a few). How a kind of row
 // is written is said where its table is made, beside the store that stages it:
 //
 //	insert(name, columns, conflict)      the rows are new; conflict says what becomes of those that are there already

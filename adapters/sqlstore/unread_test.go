@@ -12,7 +12,7 @@ import (
 	"millrace/domain/fault"
 )
 
-// A member that is put aside until its rows are read has not failed. When they cannot be read, it is
+// A member that is stopped until its rows are read has not failed. When they cannot be read, it is
 // the database that failed: told as the member's own mistake, an outage would fill the dead letters.
 func TestWhatCannotBeReadIsTheDatabasesFailureAndNotTheMembers(t *testing.T) {
 	t.Parallel()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"millrace/domain/fault"
 	"millrace/domain/plan"
 )
 
@@ -27,7 +26,7 @@ func (r *run) begin(ctx context.Context, q *queue, item Item) (waits bool, err e
 		return r.begun(ctx, q, item, earlier)
 	case errors.Is(refused, ErrBehind) && r.moving(q):
 		return true, nil
-	case away(ctx, refused):
+	case plan.BrokenOff(ctx, refused):
 		return false, refused
 	}
 	q.next()
@@ -64,7 +63,7 @@ func (r *run) actOn(ctx context.Context, item Item) (earlier bool, refused, err 
 		return false, refused, nil
 	}
 	refused = r.act(ctx, item)
-	if refused == nil || errors.Is(refused, ErrBehind) || away(ctx, refused) {
+	if refused == nil || errors.Is(refused, ErrBehind) || plan.BrokenOff(ctx, refused) {
 		return false, refused, nil
 	}
 	// It may have been done all the same: by a run of this plan beside this one, or by this one, which did not hear of it.
@@ -104,9 +103,4 @@ func (r *run) harmless(ctx context.Context, item Item) error {
 		return plan.ErrNewEffects.Because(fmt.Errorf("%s, since it was made: plan again", now))
 	}
 	return nil
-}
-
-// away says whether an error is not about the letter: a store cannot be asked now, or the run is broken off.
-func away(ctx context.Context, err error) bool {
-	return fault.KindOf(err) == fault.Unavailable || ctx.Err() != nil
 }

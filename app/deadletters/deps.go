@@ -7,7 +7,7 @@ import (
 )
 
 // Store is what the databases of all services know and do about letters. NewDesk takes it whole; each use case asks for
-// the part that it needs: Letters to list and to show, Letters and Planning to plan, and all others to apply.
+// the part that it needs: Letters to list and to show, Letters and Planning to plan, and all but Letters to apply.
 type Store interface {
 	Letters
 	Planning
@@ -30,8 +30,8 @@ type Planning interface {
 	// Effects gives what can come of an act on letters, by letter: its own share, and that of what is parked
 	// behind it. What two of them would both do counts once, for the first. It changes nothing.
 	Effects(ctx context.Context, action, outcome string, letters []Letter) (map[string]Effects, error)
-	// Settlements are the outcomes that Settle takes for a handler's letters; none for a message.
-	Settlements(handler string) []string
+	// SettleOutcomes are the outcomes that Settle takes for a handler's letters; none for a message.
+	SettleOutcomes(handler string) []string
 }
 
 // Leases keep two applies from acting on one order at once, be it on its saga or on its dead letters at any service.

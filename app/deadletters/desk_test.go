@@ -159,7 +159,7 @@ func (s *shop) Note(_ context.Context, item deadletters.Item, action string, by 
 	return nil
 }
 
-func (s *shop) Settlements(handler string) []string {
+func (s *shop) SettleOutcomes(handler string) []string {
 	if handler == "intent_refund" {
 		return []string{"refunded"}
 	}

@@ -77,8 +77,8 @@ func (d *Desk) Plan(ctx context.Context, f Filter, words, action, outcome string
 		Totals: Totals{Effects: NoEffects()}, Items: []Item{},
 	}
 	for _, l := range letters {
-		if action == ActSettle && !slices.Contains(d.planning.Settlements(l.Handler), outcome) {
-			return Plan{}, ErrUnsettled.Because(fmt.Errorf("%s of %s: %s", l.ID, l.Handler, takes(d.planning.Settlements(l.Handler))))
+		if action == ActSettle && !slices.Contains(d.planning.SettleOutcomes(l.Handler), outcome) {
+			return Plan{}, ErrUnsettled.Because(fmt.Errorf("%s of %s: %s", l.ID, l.Handler, takes(d.planning.SettleOutcomes(l.Handler))))
 		}
 		p.Items = append(p.Items, itemOf(l))
 	}

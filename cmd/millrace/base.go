@@ -85,7 +85,7 @@ func (s *stack) core(b *base, service string, metrics *telemetry.Metrics) *sqlst
 	return s.coreOf(b, service, metrics, 0)
 }
 
-// coreOf is core for work that may wait that long for company.
+// coreOf is core for work whose transactions are each delayed by linger, because nobody waits for them.
 func (s *stack) coreOf(b *base, service string, metrics *telemetry.Metrics, linger time.Duration) *sqlstore.Core {
 	return sqlstore.NewCore(sqlstore.Config{
 		Linger: linger,

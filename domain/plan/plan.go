@@ -5,6 +5,7 @@ package plan
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -74,6 +75,12 @@ var (
 	// mail, and nobody has allowed that.
 	ErrNewEffects = fault.New(fault.Conflict, "plan_has_new_effects", "the plan has new effects")
 )
+
+// BrokenOff says whether a failure is not about the item that was acted on: a store cannot be asked now, or the run is
+// to end. The item is left as it is, and the next run of the plan goes on with it.
+func BrokenOff(ctx context.Context, err error) bool {
+	return fault.KindOf(err) == fault.Unavailable || errors.Is(err, context.Canceled) || ctx.Err() != nil
+}
 
 // Seal is the SHA-256 of a plan, which is given without its seal.
 func Seal(plan any) (string, error) {

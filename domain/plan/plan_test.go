@@ -14,44 +14,44 @@ func run(p plan.Pace) (*plan.Throttle, func(time.Duration)) {
 	return plan.NewThrottle(p, 10, func() time.Time { return at }), func(d time.Duration) { at = at.Add(d) }
 }
 
-func begin(g *plan.Throttle) (n int) {
-	for ; n < 10 && g.May(); n++ {
-		g.Begun(false)
+func begin(throttle *plan.Throttle) (n int) {
+	for ; n < 10 && throttle.May(); n++ {
+		throttle.Begun(false)
 	}
 	return n
 }
 
 func TestTheCanaryIsAwaitedBeforeTheRest(t *testing.T) {
 	t.Parallel()
-	g, _ := run(plan.Pace{Canary: 2})
-	if n := begin(g); n != 2 {
+	throttle, _ := run(plan.Pace{Canary: 2})
+	if n := begin(throttle); n != 2 {
 		t.Fatalf("%d were begun before the canary was heard of", n)
 	}
-	g.Ended(plan.Verified)
-	if g.May() {
+	throttle.Ended(plan.Verified)
+	if throttle.May() {
 		t.Error("one was begun with one of two heard of")
 	}
-	g.Ended(plan.Verified)
-	if n := begin(g); n != 10 {
+	throttle.Ended(plan.Verified)
+	if n := begin(throttle); n != 10 {
 		t.Errorf("%d were begun behind a canary that went well", n)
 	}
-	g.Ended(plan.FailedAgain)
-	if why := g.Stopped(); why != "" {
+	throttle.Ended(plan.FailedAgain)
+	if why := throttle.Stopped(); why != "" {
 		t.Errorf("a failure behind the canary was taken for the canary's: %s", why)
 	}
 }
 
 func TestAnotherItemTakesThePlaceOfACanaryThatWasTakenAway(t *testing.T) {
 	t.Parallel()
-	g, _ := run(plan.Pace{Canary: 2})
-	begin(g)
-	g.Ended(plan.Skipped)
-	if n := begin(g); n != 1 {
+	throttle, _ := run(plan.Pace{Canary: 2})
+	begin(throttle)
+	throttle.Ended(plan.Skipped)
+	if n := begin(throttle); n != 1 {
 		t.Fatalf("%d took the place of the one", n)
 	}
-	g.Ended(plan.Verified)
-	g.Ended(plan.Verified)
-	if n := begin(g); n != 10 {
+	throttle.Ended(plan.Verified)
+	throttle.Ended(plan.Verified)
+	if n := begin(throttle); n != 10 {
 		t.Errorf("%d were begun behind a canary that went well", n)
 	}
 }
@@ -59,11 +59,11 @@ func TestAnotherItemTakesThePlaceOfACanaryThatWasTakenAway(t *testing.T) {
 func TestACanaryThatDoesNotGoWellIsTheEnd(t *testing.T) {
 	t.Parallel()
 	for _, outcome := range []string{plan.FailedAgain, plan.TimedOut} {
-		g, _ := run(plan.Pace{Canary: 2})
-		begin(g)
-		g.Ended(plan.Verified)
-		g.Ended(outcome)
-		if g.May() || g.Stopped() == "" {
+		throttle, _ := run(plan.Pace{Canary: 2})
+		begin(throttle)
+		throttle.Ended(plan.Verified)
+		throttle.Ended(outcome)
+		if throttle.May() || throttle.Stopped() == "" {
 			t.Errorf("the rest was begun behind a canary that was %s", outcome)
 		}
 	}
@@ -71,44 +71,44 @@ func TestACanaryThatDoesNotGoWellIsTheEnd(t *testing.T) {
 
 func TestARateIsKept(t *testing.T) {
 	t.Parallel()
-	g, pass := run(plan.Pace{PerSecond: 2})
-	g.Begun(true)
-	if n := begin(g); n != 1 {
+	throttle, pass := run(plan.Pace{PerSecond: 2})
+	throttle.Begun(true)
+	if n := begin(throttle); n != 1 {
 		t.Errorf("%d were begun at once", n)
 	}
 	pass(time.Second)
-	if n := begin(g); n != 2 {
+	if n := begin(throttle); n != 2 {
 		t.Errorf("%d were begun in a second", n)
 	}
 }
 
 func TestMoreFailuresThanTheShareStopIt(t *testing.T) {
 	t.Parallel()
-	g, _ := run(plan.Pace{StopAt: 0.2})
+	throttle, _ := run(plan.Pace{StopAt: 0.2})
 	for range 2 {
-		g.Ended(plan.FailedAgain)
+		throttle.Ended(plan.FailedAgain)
 	}
-	if !g.May() {
+	if !throttle.May() {
 		t.Error("two of ten are not more than a fifth")
 	}
-	if g.Ended(plan.TimedOut); g.May() || g.Stopped() != "stopped: 3 of 10 have failed" {
-		t.Errorf("three of ten are: %q", g.Stopped())
+	if throttle.Ended(plan.TimedOut); throttle.May() || throttle.Stopped() != "stopped: 3 of 10 have failed" {
+		t.Errorf("three of ten are: %q", throttle.Stopped())
 	}
 }
 
 func TestNoMoreAreOpenThanWouldStopTheRunIfAllOfThemFailed(t *testing.T) {
 	t.Parallel()
-	g, _ := run(plan.Pace{StopAt: 0.2})
-	if n := begin(g); n != 3 {
+	throttle, _ := run(plan.Pace{StopAt: 0.2})
+	if n := begin(throttle); n != 3 {
 		t.Fatalf("%d of ten were begun, and three failures are more than a fifth", n)
 	}
-	if g.Ended(plan.Verified); begin(g) != 1 {
+	if throttle.Ended(plan.Verified); begin(throttle) != 1 {
 		t.Error("one that went well gives its place to the next")
 	}
-	if g.Ended(plan.FailedAgain); g.May() {
+	if throttle.Ended(plan.FailedAgain); throttle.May() {
 		t.Error("two are open and one has failed: that is three")
 	}
-	if g.Ended(plan.Skipped); begin(g) != 1 {
+	if throttle.Ended(plan.Skipped); begin(throttle) != 1 {
 		t.Error("one that was taken away gives its place to the next")
 	}
 }
@@ -117,11 +117,11 @@ func TestAFewAreOpenAtMostHoweverManyErrorsAreAllowed(t *testing.T) {
 	t.Parallel()
 	for _, p := range []plan.Pace{{StopAt: 0.5}, {StopAt: 1, PerSecond: 1000}} {
 		at := time.Unix(0, 0)
-		g := plan.NewThrottle(p, 1000, func() time.Time { return at })
+		throttle := plan.NewThrottle(p, 1000, func() time.Time { return at })
 		at = at.Add(time.Second)
 		n := 0
-		for ; n < 100 && g.May(); n++ {
-			g.Begun(false)
+		for ; n < 100 && throttle.May(); n++ {
+			throttle.Begun(false)
 		}
 		if n != 20 {
 			t.Errorf("%d were begun before anything was heard, with %+v", n, p)

@@ -68,7 +68,7 @@ func (f *fakeLetters) Settle(context.Context, deadletters.Item, string, plan.Att
 	return nil
 }
 
-func (f *fakeLetters) Settlements(handler string) []string {
+func (f *fakeLetters) SettleOutcomes(handler string) []string {
 	if handler == "intent_refund" {
 		return []string{"refunded"}
 	}

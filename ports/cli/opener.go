@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Opener opens a part of the stored state for one verb, and gives what closes it.
+// Opener opens a part of the stored state for one verb, and gives what closes it; never nil where it succeeds.
 type Opener[T any] func(ctx context.Context, where Where, access Access) (T, func() error, error)
 
 // Access says what a verb is going to do with what it opens.
@@ -20,7 +20,7 @@ const (
 )
 
 // with lets do use what open opens, and closes it however that ends.
-func with[T any](c *cobra.Command, open Opener[T], where Where, access Access, do func(T) error) error {
+func with[T any](c *cobra.Command, open Opener[T], where Where, access Access, do func(T) error) (err error) {
 	if open == nil {
 		return missing(c)
 	}
@@ -28,5 +28,6 @@ func with[T any](c *cobra.Command, open Opener[T], where Where, access Access, d
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(opened), closeIt())
+	defer func() { err = errors.Join(err, closeIt()) }() // also when do panics
+	return do(opened)
 }

@@ -161,10 +161,7 @@ func (p *program) orderWatch() *cobra.Command {
 			}
 			return nil
 		})
-		if err != nil {
-			return fmt.Errorf("order watch: %w", err)
-		}
-		return nil
+		return err
 	}
 	return c
 }

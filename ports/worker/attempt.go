@@ -52,16 +52,16 @@ func (n *Intents) attempt(acts context.Context, in intent.Intent) {
 
 // carryOut does the act, where this process holds its intent for long enough.
 func (n *Intents) carryOut(ctx context.Context, in intent.Intent) error {
-	if err := n.hold(ctx, in); err != nil {
+	if err := n.renewLease(ctx, in); err != nil {
 		return err
 	}
 	return n.act(ctx, in)
 }
 
-func (n *Intents) hold(ctx context.Context, in intent.Intent) error {
+func (n *Intents) renewLease(ctx context.Context, in intent.Intent) error {
 	ctx, cancel := context.WithTimeout(ctx, n.opts.Deadline)
 	defer cancel()
-	return n.store.Hold(ctx, in, n.opts.Deadline)
+	return n.store.RenewLease(ctx, in, n.opts.Deadline)
 }
 
 // act runs the handler. Its deadline is what the intent is held for, so that nobody else starts meanwhile.

@@ -88,7 +88,7 @@ func (m *memory) Claim(_ context.Context, n int) ([]intent.Intent, error) {
 	return got, nil
 }
 
-func (m *memory) Hold(_ context.Context, in intent.Intent, atLeast time.Duration) error {
+func (m *memory) RenewLease(_ context.Context, in intent.Intent, atLeast time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if time.Until(in.Until) >= atLeast && !m.away {

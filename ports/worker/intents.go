@@ -19,10 +19,10 @@ type Store interface {
 	// Claim leases up to n due intents, the longest due first, of every kind. Their Version and
 	// Attempts have been moved by one.
 	Claim(ctx context.Context, n int) ([]intent.Intent, error)
-	// Hold makes sure, before an act, that nobody else gets the intent for that long, and that what comes of the act can
+	// RenewLease makes sure, before an act, that nobody else gets the intent for that long, and that what comes of the act can
 	// be written. It asks the database only where one of these is in doubt. It fails with fault.Conflict when somebody
 	// else has claimed or settled the intent, and with fault.Unavailable when the database is away or takes no writes.
-	Hold(ctx context.Context, in intent.Intent, atLeast time.Duration) error
+	RenewLease(ctx context.Context, in intent.Intent, atLeast time.Duration) error
 	// Postpone makes an intent due again after a while. It does nothing when its Version has moved.
 	Postpone(ctx context.Context, in intent.Intent, after time.Duration, cause error) error
 	// Bury ends an intent that can never be carried out, and makes it a dead letter: an operator has to

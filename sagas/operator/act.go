@@ -20,7 +20,7 @@ func (r *run) begin(ctx context.Context, t *task) error {
 	case refused == nil:
 		r.begun(t, at, false)
 		return nil
-	case away(ctx, refused):
+	case plan.BrokenOff(ctx, refused):
 		return refused
 	}
 	// It may have been done all the same: by another run of this plan, beside this one, or by this one, which did not
@@ -59,11 +59,6 @@ func (r *run) remember(ctx context.Context) error {
 	}
 	r.remembered = true
 	return nil
-}
-
-// away says whether an error is not about the saga: a store cannot be asked now, or the run is broken off.
-func away(ctx context.Context, err error) bool {
-	return fault.KindOf(err) == fault.Unavailable || errors.Is(err, context.Canceled) || ctx.Err() != nil
 }
 
 // because is why something was refused, without the words that say of what it was an act.

@@ -200,7 +200,7 @@ var mutants = []mutant{
 		checks: []check{{store, "^TestOfASetThatPartlyComesAgainOnlyWhatIsNewIsRun$" + sqlite}},
 	},
 	{
-		name: "a member that was put aside counts as done", file: "adapters/sqlstore/batch.go",
+		name: "a member that was stopped counts as done", file: "adapters/sqlstore/batch.go",
 		edits:  one("				stopped = append(stopped, m)\n", "				b.succeeded = append(b.succeeded, m)\n"),
 		checks: []check{{store, "^TestAUnitIsRunAgainWhateverItMakesOfRowsThatAreNotReadYet$" + sqlite}},
 	},
@@ -401,7 +401,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "an act is begun on a lease that is over", file: "ports/worker/attempt.go",
-		edits:  one("	if err := n.hold(ctx, in); err != nil {", "	if err := n.hold(ctx, in); false {"),
+		edits:  one("	if err := n.renewLease(ctx, in); err != nil {", "	if err := n.renewLease(ctx, in); false {"),
 		checks: []check{{worker, "^TestOfTwoProcessesOneCarriesOutWhatWaitedLongerThanItsLease$"}},
 	},
 	{

@@ -37,11 +37,11 @@ func TestALeaseIsRenewedOnlyWhereItEndsSoonAndByNobodyElse(t *testing.T) {
 		isDue := func() bool { return count(t, db, "SELECT count(*) FROM intents WHERE due_at = created_at") == 1 }
 
 		expire()
-		if err := intents.Hold(t.Context(), held, Lease/2); err != nil || !isDue() {
+		if err := intents.RenewLease(t.Context(), held, IntentLease/2); err != nil || !isDue() {
 			t.Errorf("a lease that is long enough was renewed: %v", err)
 		}
 		held.Until = time.Now() // it has waited
-		if err := intents.Hold(t.Context(), held, Lease/2); err != nil || isDue() {
+		if err := intents.RenewLease(t.Context(), held, IntentLease/2); err != nil || isDue() {
 			t.Errorf("a lease that was over and that nobody had taken was not renewed: %v", err)
 		}
 		expire()
@@ -49,10 +49,10 @@ func TestALeaseIsRenewedOnlyWhereItEndsSoonAndByNobodyElse(t *testing.T) {
 		if err != nil || len(claimed) != 1 {
 			t.Fatalf("claimed %v, %v", claimed, err)
 		}
-		if err := intents.Hold(t.Context(), held, Lease/2); !errors.Is(err, ErrStale) {
-			t.Errorf("somebody else has it, and Hold says %v", err)
+		if err := intents.RenewLease(t.Context(), held, IntentLease/2); !errors.Is(err, ErrStale) {
+			t.Errorf("somebody else has it, and RenewLease says %v", err)
 		}
-		if err := intents.Hold(t.Context(), claimed[0], Lease/2); err != nil {
+		if err := intents.RenewLease(t.Context(), claimed[0], IntentLease/2); err != nil {
 			t.Errorf("whoever has claimed it holds it for %s: %v", time.Until(claimed[0].Until), err)
 		}
 	})
@@ -67,12 +67,12 @@ func TestNothingIsHeldInADatabaseThatTakesNoWrites(t *testing.T) {
 		if err := core.Circuit.Guard(t.Context(), func() error { return sqldb.ErrReadOnly }); err == nil {
 			t.Fatal("the circuit swallows what happened")
 		}
-		if err := intents.Hold(t.Context(), held, Lease/2); !errors.Is(err, sqldb.ErrAway) {
-			t.Errorf("nothing could be written, and Hold says %v", err)
+		if err := intents.RenewLease(t.Context(), held, IntentLease/2); !errors.Is(err, sqldb.ErrAway) {
+			t.Errorf("nothing could be written, and RenewLease says %v", err)
 		}
 		late := time.Now().Add(10 * time.Second)
 		for !core.Circuit.Closed() && time.Now().Before(late) { // its pause ends
-			if err := intents.Hold(t.Context(), held, Lease/2); err != nil && !errors.Is(err, sqldb.ErrAway) {
+			if err := intents.RenewLease(t.Context(), held, IntentLease/2); err != nil && !errors.Is(err, sqldb.ErrAway) {
 				t.Fatal(err)
 			}
 			time.Sleep(10 * time.Millisecond)
