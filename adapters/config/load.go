@@ -77,13 +77,19 @@ func (c *Config) demonstrate() {
 	}
 }
 
-// RequireTokenKey fails where tokens are asked for and nobody has said with which key they are signed.
+// RequireTokenKey fails where tokens are asked for and nobody has said with which key they are signed, or has said the
+// demonstration's.
 func (c *Config) RequireTokenKey() error {
-	if c.AuthMode != "jwt" || c.Given("JWT_SECRET") || c.Given("JWT_JWKS_URL") {
+	if c.AuthMode != "jwt" || c.JWT.JWKSURL != "" || c.JWT.Secret != DemoSecret {
 		return nil
+	}
+	if c.Given("JWT_SECRET") {
+		return errDemoKey
 	}
 	return errNoTokenKey
 }
+
+var errDemoKey = fault.Invalidf("invalid_setting", "/JWT_SECRET", "JWT_SECRET is the demonstration's, which everybody knows: "+newSecret)
 
 var errNoTokenKey = fault.Invalidf("invalid_setting", "/AUTH_MODE", "AUTH_MODE is jwt: set either JWT_SECRET or JWT_JWKS_URL")
 

@@ -169,6 +169,9 @@ func TestWithoutAKeyTheDemonstrationsSecretIsInForceAndOnlyThere(t *testing.T) {
 	if err := c.RequireTokenKey(); err == nil || err.Error() != "AUTH_MODE is jwt: set either JWT_SECRET or JWT_JWKS_URL" || fault.KindOf(err) != fault.Invalid {
 		t.Errorf("a service on its own starts: %v", err)
 	}
+	if err := loaded(t, "AUTH_MODE=jwt", "JWT_SECRET="+config.DemoSecret).RequireTokenKey(); err == nil || !strings.Contains(err.Error(), "JWT_SECRET is the demonstration's") {
+		t.Errorf("a service on its own starts with what everybody knows: %v", err)
+	}
 	if loaded(t).JWT.Secret != "" {
 		t.Error("there is a secret though nobody is asked for a token")
 	}

@@ -2,6 +2,7 @@ package jwtauth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +22,7 @@ const (
 	refreshEvery = 5 * time.Minute
 	// askPause is the least time between two fetches that unknown key ids ask for: whoever makes ids up must not have us
 	// call the provider for each.
-	askPause = 5 * time.Second
+	askPause = 2 * time.Second
 	// fetchLimit is how long a fetch may take; a token with an unknown key id waits for it.
 	fetchLimit = 3 * time.Second
 	// retryPause is how soon a fetch that failed is tried again while there are no keys at all; it doubles up to
@@ -54,7 +55,7 @@ func newKeySet(cfg Config) *keySet {
 	if transport == nil {
 		transport = http.DefaultTransport
 	}
-	return &keySet{url: cfg.JWKSURL, client: &http.Client{Transport: bounded{transport}}, log: cfg.Logger, now: cfg.Now}
+	return &keySet{url: cfg.JWKSURL, client: &http.Client{Transport: transport}, log: cfg.Logger, now: cfg.Now}
 }
 
 func (k *keySet) there() bool { return k.set.Load() != nil }
@@ -73,18 +74,24 @@ func (k *keySet) find(ctx context.Context, t *jwt.Token) (any, error) {
 	if !errors.Is(err, jwkset.ErrKeyNotFound) {
 		return key, err
 	}
-	if err := k.ask(ctx, set); err != nil {
+	if err := k.ask(ctx, set); err != nil { // nobody can tell yet whether there is such a key
 		return nil, errNoKeys.Because(err)
 	}
 	return k.set.Load().KeyfuncCtx(ctx)(t)
 }
 
-// ask fetches the keys because old does not have what is sought, unless that was done in the meantime or just now.
+var errJustAsked = errors.New("the keys were fetched just before the token came")
+
+// ask fetches the keys because old does not have what is sought, unless that was done in the meantime. Where it was done
+// just before, it has to wait.
 func (k *keySet) ask(ctx context.Context, old *fetched) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.set.Load() != old || k.now().Sub(k.tried) < askPause {
+	switch {
+	case k.set.Load() != old:
 		return k.err
+	case k.now().Sub(k.tried) < askPause:
+		return errJustAsked
 	}
 	return k.fetch(context.WithoutCancel(ctx)) // others wait for it, too
 }
@@ -124,31 +131,63 @@ func (k *keySet) fetch(ctx context.Context) error {
 }
 
 func (k *keySet) read(ctx context.Context) (*fetched, error) {
-	store, err := jwkset.NewStorageFromHTTP(k.url, jwkset.HTTPClientStorageOptions{Client: k.client, Ctx: ctx, HTTPTimeout: fetchLimit})
+	all, err := k.published(ctx)
 	if err != nil {
+		return nil, fmt.Errorf("fetch keys: %w", err)
+	}
+	store := jwkset.NewMemoryStorage()
+	if err := store.KeyReplaceAll(ctx, all); err != nil {
 		return nil, fmt.Errorf("fetch keys: %w", err)
 	}
 	keys, err := keyfunc.New(keyfunc.Options{Ctx: ctx, Storage: store, UseWhitelist: []jwkset.USE{jwkset.UseSig, ""}})
 	if err != nil {
 		return nil, fmt.Errorf("fetch keys: %w", err)
 	}
-	if all, err := store.KeyReadAll(ctx); err != nil || len(all) == 0 {
-		return nil, errors.Join(errors.New("fetch keys: there is none that can be used"), err)
-	}
 	return &fetched{keys}, nil
 }
 
-// bounded cuts answers off that are too long to be a JWK Set.
-type bounded struct{ http.RoundTripper }
-
-// RoundTrip sends the request.
-func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer, err := b.RoundTripper.RoundTrip(r)
-	if err == nil {
-		answer.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(answer.Body, longestSet), answer.Body}
+// published asks the provider for its keys. One that cannot be used, since it is of another kind or a mistake, is passed
+// over and keeps no other from being used.
+func (k *keySet) published(ctx context.Context) ([]jwkset.JWK, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, k.url, nil)
+	if err != nil {
+		return nil, err
 	}
-	return answer, err
+	answer, err := k.client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the answer is %s", answer.Status)
+	}
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.NewDecoder(io.LimitReader(answer.Body, longestSet)).Decode(&set); err != nil {
+		return nil, fmt.Errorf("the answer is no JWK Set: %w", err)
+	}
+	var all []jwkset.JWK
+	for i, raw := range set.Keys {
+		key, err := readKey(raw)
+		if err != nil {
+			k.log.WarnContext(ctx, "a published key cannot be used and is passed over", "key", i+1, "error", err)
+			continue
+		}
+		all = append(all, key)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("there is none that can be used")
+	}
+	return all, nil
+}
+
+func readKey(raw json.RawMessage) (jwkset.JWK, error) {
+	var key jwkset.JWKMarshal
+	if err := json.Unmarshal(raw, &key); err != nil {
+		return jwkset.JWK{}, err
+	}
+	return jwkset.NewJWKFromMarshal(key, jwkset.JWKMarshalOptions{Private: true}, jwkset.JWKValidateOptions{})
 }

@@ -68,31 +68,34 @@ func New(cfg Config) (*Verifier, error) {
 	return v, nil
 }
 
-// claims is what is read of a token. Scope is a list of words (RFC 8693, section 4.2).
-type claims struct {
-	jwt.RegisteredClaims
-	Scope string `json:"scope,omitempty"`
-}
-
 // Verify gives the caller whom the token names. It fails with fault.Invalid, code invalid_token, and a detail that says
 // why and nothing of what is in the token; and with fault.Unavailable while the published keys are not to be had.
 func (v *Verifier) Verify(ctx context.Context, token string) (order.Caller, error) {
-	var c claims
-	_, err := v.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) { return v.key(ctx, t) })
+	c := jwt.MapClaims{} // by their exact names: a struct would take "Scope" for scope, and "SUB" for sub
+	_, err := v.parser.ParseWithClaims(token, c, func(t *jwt.Token) (any, error) { return v.key(ctx, t) })
 	if err != nil {
 		if f, ok := fault.Find(err); ok && f.Kind == fault.Unavailable {
 			return order.Caller{}, keysAway{f}
 		}
 		return order.Caller{}, refusal(err)
 	}
-	if !v.now().Before(c.ExpiresAt.Time) {
+	ends, err := c.GetExpirationTime()
+	if err != nil || ends == nil || !v.now().Before(ends.Time) {
 		return order.Caller{}, refusal(jwt.ErrTokenExpired)
 	}
-	caller, err := order.Identified(c.Subject, strings.Fields(c.Scope))
+	user, err := c.GetSubject()
+	if err != nil {
+		return order.Caller{}, refusal(err)
+	}
+	scope, isText := c["scope"].(string) // words with a blank between them (RFC 8693, section 4.2)
+	if c["scope"] != nil && !isText {
+		return order.Caller{}, refusal(jwt.ErrInvalidType)
+	}
+	caller, err := order.Identified(user, strings.Fields(scope))
 	if err != nil {
 		return order.Caller{}, refusal(errSubject)
 	}
-	return caller, nil
+	return caller.Until(ends.Time), nil
 }
 
 func (v *Verifier) key(ctx context.Context, t *jwt.Token) (any, error) {
@@ -137,6 +140,7 @@ var reasons = []struct {
 	{errCritical, "its header asks for an extension (crit) that is not known here"},
 	{errNoKeyID, "its header does not name its key (kid)"},
 	{errSubject, "its sub is not a userId: 1 to 64 letters, digits, _ or -"},
+	{jwt.ErrInvalidType, "one of its claims is not of the kind that it should be"},
 	{jwt.ErrTokenMalformed, "it is not a JWT that can be read"},
 	{jwt.ErrTokenUnverifiable, "it is signed with a key or an algorithm that is not known here"},
 	{jwt.ErrTokenSignatureInvalid, "its signature or its algorithm is not the one that is asked for"},
@@ -181,12 +185,11 @@ type Claims struct {
 
 // Sign makes a token with a secret (HS256).
 func Sign(secret string, c Claims) (string, error) {
-	body := claims{Scope: c.Scope, RegisteredClaims: jwt.RegisteredClaims{
-		Subject: c.User, Issuer: c.Issuer,
-		IssuedAt: jwt.NewNumericDate(c.IssuedAt), ExpiresAt: jwt.NewNumericDate(c.IssuedAt.Add(c.Expires)),
-	}}
-	if c.Audience != "" {
-		body.Audience = jwt.ClaimStrings{c.Audience}
+	body := jwt.MapClaims{"sub": c.User, "iat": c.IssuedAt.Unix(), "exp": c.IssuedAt.Add(c.Expires).Unix()}
+	for name, value := range map[string]string{"iss": c.Issuer, "aud": c.Audience, "scope": c.Scope} {
+		if value != "" {
+			body[name] = value
+		}
 	}
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, body).SignedString([]byte(secret))
 	if err != nil {

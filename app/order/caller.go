@@ -2,6 +2,7 @@ package order
 
 import (
 	"slices"
+	"time"
 
 	"millrace/domain/fault"
 	"millrace/domain/order"
@@ -17,6 +18,7 @@ var ErrForbiddenUser = fault.New(fault.Invalid, "forbidden_user", "you may act f
 type Caller struct {
 	user order.UserID
 	all  bool
+	ends time.Time // when the proof of who they are is over; zero where it never is
 }
 
 // Anyone is the caller where nobody is asked who they are: every order may be touched.
@@ -31,6 +33,15 @@ func Identified(user string, scopes []string) (Caller, error) {
 	}
 	return Caller{user: id, all: slices.Contains(scopes, ScopeAll)}, nil
 }
+
+// Until is the caller with the time at which the proof of who they are is over.
+func (c Caller) Until(ends time.Time) Caller {
+	c.ends = ends
+	return c
+}
+
+// Ends is that time, and false where there is none. What goes on for longer than a request, such as a stream, ends then.
+func (c Caller) Ends() (time.Time, bool) { return c.ends, !c.ends.IsZero() }
 
 // ActsFor fails with ErrForbiddenUser unless the caller may place orders for that user. Whoever takes a Request in asks
 // this first: what stands behind it (the door, keys in flight, stored replies) answers by user and key alone.

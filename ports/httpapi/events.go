@@ -37,7 +37,7 @@ type events struct {
 }
 
 // FollowOrder answers GET /api/v1/orders/{orderId}/events with server-sent events. It returns when the order has
-// ended, when its reader has gone, and when the server stops.
+// ended, when its reader has gone or may be told no more, and when the server stops.
 func (s events) FollowOrder(c *gin.Context, orderID string) {
 	id, idErr := parseID(orderID)
 	after, afterErr := lastEventID(c.Request.Header)
@@ -45,8 +45,9 @@ func (s events) FollowOrder(c *gin.Context, orderID string) {
 		s.write(c, err)
 		return
 	}
+	caller := s.caller(c)
 	opening, cancel := context.WithTimeout(c.Request.Context(), requestLimit)
-	news, leave, err := s.Follow.Handle(opening, s.caller(c), id, after)
+	news, leave, err := s.Follow.Handle(opening, caller, id, after)
 	cancel()
 	if errors.Is(err, ordering.ErrTooManyStreams) {
 		err = later{err, placeAfter}
@@ -67,6 +68,11 @@ func (s events) FollowOrder(c *gin.Context, orderID string) {
 	}
 	ctx, end := untilStop(c.Request.Context())
 	defer end()
+	if at, ends := caller.Ends(); ends { // the reader comes again, with a new token
+		within, cancel := context.WithDeadline(ctx, at)
+		defer cancel()
+		ctx = within
+	}
 	tell(ctx, out, news)
 }
 

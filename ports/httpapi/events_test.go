@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	ordering "millrace/app/order"
 	"millrace/domain/order"
 	"millrace/ports/httpapi"
 	"millrace/ports/httpapi/contract"
@@ -289,6 +291,30 @@ func TestAStreamGoesWithItsReader(t *testing.T) {
 		s.wantReading(t, 0)
 		door.ends(t)
 		orders.ends(t)
+	})
+}
+
+// until is a Verifier whose tokens hold for an hour.
+type until struct{ names }
+
+func (u until) Verify(ctx context.Context, token string) (ordering.Caller, error) {
+	caller, err := u.names.Verify(ctx, token)
+	return caller.Until(time.Now().Add(time.Hour)), err
+}
+
+func TestAStreamEndsWithTheTokenThatItWasAskedForWith(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := guarded(until{})
+		w := httptest.NewRecorder()
+		begun := time.Now()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1/orders/ord_1/events", http.NoBody)
+		r.Header.Set("Authorization", own)
+		s.handler().ServeHTTP(w, r)
+		if took := time.Since(begun); took != time.Hour || w.Code != http.StatusOK || strings.Contains(w.Body.String(), "event: end") {
+			t.Errorf("it is over after %s: %d, %s", took, w.Code, w.Body)
+		}
+		s.wantReading(t, 0)
 	})
 }
 

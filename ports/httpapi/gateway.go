@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -26,7 +27,7 @@ type GatewayConfig struct {
 	// Verifier refuses early what a service would refuse: routes that are not public want a token. nil lets everybody
 	// through.
 	Verifier Verifier
-	// AtOnce is how many requests one service may have in hand, streams not counted; 0 is 2,048. More are
+	// AtOnce is how many requests one service may have in hand, streams that have begun not counted; 0 is 2,048. More are
 	// answered at once: a service that hangs would gather them until their time is over.
 	AtOnce int
 }
@@ -79,27 +80,28 @@ func forward(route gateway.Route, proxy http.Handler, slots chan struct{}, w pro
 			w.write(c, err)
 			return
 		}
+		select {
+		case slots <- struct{}{}:
+		default:
+			w.write(c, later{errCrowded, time.Second})
+			return
+		}
+		leave := sync.OnceFunc(func() { <-slots })
+		defer leave()
 		ctx, to := c.Request.Context(), http.ResponseWriter(c.Writer)
-		if route.Stream(c.Request.URL.EscapedPath()) {
+		switch {
+		case reads(c.Request) && route.Stream(c.Request.URL.EscapedPath()):
 			c.Set(routeKey, route.Prefix+route.Streams)
 			out := newStream(c)
 			defer out.close()
-			until, end := begunWithin(ctx, route.Timeout)
+			until, inTime, end := begunWithin(ctx, route.Timeout)
 			defer end()
+			out.begun = func() { inTime(); leave() } // from here on it may last
 			ctx, to = until, out
-		} else {
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-			default:
-				w.write(c, later{errCrowded, time.Second})
-				return
-			}
-			if route.Timeout > 0 {
-				limited, cancel := context.WithTimeout(ctx, route.Timeout)
-				defer cancel()
-				ctx = limited
-			}
+		case route.Timeout > 0:
+			limited, cancel := context.WithTimeout(ctx, route.Timeout)
+			defer cancel()
+			ctx = limited
 		}
 		r := c.Request.WithContext(ctx)
 		r.ContentLength, r.TransferEncoding, r.Body = int64(len(body)), nil, http.NoBody
@@ -110,6 +112,9 @@ func forward(route gateway.Route, proxy http.Handler, slots chan struct{}, w pro
 		proxy.ServeHTTP(to, r)
 	}
 }
+
+// reads says whether a request asks for something that is to be read.
+func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
 // index answers GET / with the ways on.
 func index(routes []gateway.Route) gin.HandlerFunc {

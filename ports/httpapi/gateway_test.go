@@ -80,10 +80,25 @@ func sent(t *testing.T, r *http.Request) *http.Response {
 	return response
 }
 
+// beginning tells when an answer begins.
+type beginning struct {
+	*httptest.ResponseRecorder
+	begun chan struct{}
+}
+
+func (b *beginning) WriteHeader(status int) {
+	b.ResponseRecorder.WriteHeader(status)
+	close(b.begun)
+}
+
 func TestAServiceThatHangsGathersNoMoreRequestsThanItMay(t *testing.T) {
 	t.Parallel()
 	entered, let := make(chan struct{}, 2), make(chan struct{})
-	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/stream") { // it begins at once, and lasts
+			w.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(w).Flush()
+		}
 		entered <- struct{}{}
 		<-let
 		w.WriteHeader(http.StatusNoContent)
@@ -102,25 +117,30 @@ func TestAServiceThatHangsGathersNoMoreRequestsThanItMay(t *testing.T) {
 		t.Fatal(err)
 	}
 	answered := make(chan int, 2)
-	ask := func(path string) {
-		w := httptest.NewRecorder()
+	ask := func(w http.ResponseWriter, path string) {
 		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
-		answered <- w.Code
+		answered <- 1
 	}
-	go ask("/slow")
+	stream := &beginning{ResponseRecorder: httptest.NewRecorder(), begun: make(chan struct{})}
+	go ask(stream, "/stream/1")
 	<-entered
-	_, w := send(t, h, get("/slow"))
-	wantHeader(t, w.Result(), "Retry-After", "1")
-	if p := problem(t, wantStatus(t, w.Result(), http.StatusServiceUnavailable)); p.Code != "upstream_crowded" {
-		t.Errorf("the second is answered %s", p.Code)
+	<-stream.begun // from here on it may stay for hours, and takes no place
+	in := httptest.NewRecorder()
+	go ask(in, "/slow")
+	<-entered
+	for _, a := range []asked{get("/slow"), get("/stream/2"), {method: http.MethodPost, path: "/stream/1"}} {
+		_, w := send(t, h, a)
+		wantHeader(t, w.Result(), "Retry-After", "1")
+		if p := problem(t, wantStatus(t, w.Result(), http.StatusServiceUnavailable)); p.Code != "upstream_crowded" {
+			t.Errorf("%s %s is answered %s", a.method, a.path, p.Code)
+		}
 	}
-	go ask("/stream/1") // it may stay for hours, and takes no place
-	<-entered
 	close(let)
 	for range 2 {
-		if got := <-answered; got != http.StatusNoContent {
-			t.Errorf("one that was let in is answered %d", got)
-		}
+		<-answered
+	}
+	if stream.Code != http.StatusOK || in.Code != http.StatusNoContent {
+		t.Errorf("those that were let in are answered %d and %d", stream.Code, in.Code)
 	}
 	if _, w := send(t, h, get("/slow")); w.Code != http.StatusNoContent {
 		t.Errorf("the place is not free again: %d", w.Code)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -28,18 +27,24 @@ type stream struct {
 	http.ResponseWriter
 	c       *gin.Context
 	control *http.ResponseController
+	begun   func() // is called when the answer begins; may be nil
 }
 
 func newStream(c *gin.Context) *stream {
-	return &stream{c.Writer, c, http.NewResponseController(c.Writer)}
+	return &stream{ResponseWriter: c.Writer, c: c, control: http.NewResponseController(c.Writer)}
 }
 
 // patience begins the limit anew. What knows no deadlines has none.
 func (s *stream) patience() { _ = s.control.SetWriteDeadline(time.Now().Add(sendLimit)) }
 
-// WriteHeader begins the answer.
+// WriteHeader begins the answer, unless the status is a 1xx, which only says that there will be one.
 func (s *stream) WriteHeader(status int) {
-	s.c.Set(begunKey, time.Now())
+	if status >= http.StatusOK {
+		s.c.Set(begunKey, time.Now())
+		if s.begun != nil {
+			s.begun()
+		}
+	}
 	s.ResponseWriter.WriteHeader(status)
 }
 
@@ -78,17 +83,16 @@ func untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
 	return until, func() { forget(); cancel(nil) }
 }
 
-// begunWithin is untilStop for a stream of another server's: it also ends when no answer has begun in time, with
-// context.DeadlineExceeded as its cause. 0 sets no limit.
-func begunWithin(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
-	until, end := untilStop(ctx)
+// begunWithin is untilStop for a stream of another server's: it also ends, with context.DeadlineExceeded as its cause,
+// unless begun is called in time. 0 sets no limit.
+func begunWithin(ctx context.Context, limit time.Duration) (until context.Context, begun func(), end context.CancelFunc) {
+	stopped, forget := untilStop(ctx)
 	if limit == 0 {
-		return until, end
+		return stopped, func() {}, forget
 	}
-	until, late := context.WithCancelCause(until)
+	until, late := context.WithCancelCause(stopped)
 	timer := time.AfterFunc(limit, func() { late(context.DeadlineExceeded) })
-	begun := func() { timer.Stop() }
-	return httptrace.WithClientTrace(until, &httptrace.ClientTrace{GotFirstResponseByte: begun}), func() { begun(); late(nil); end() }
+	return until, func() { timer.Stop() }, func() { timer.Stop(); late(nil); forget() }
 }
 
 // whole is the body of a stream on its way through the gateway. When the gateway stops it is at its end, where it would
