@@ -63,11 +63,16 @@ func (v variable) shown(raw string) string {
 	if v.secret && raw != "" {
 		return masked
 	}
-	if u, err := url.Parse(raw); err == nil && u.User != nil {
+	return WithoutPassword(raw)
+}
+
+// WithoutPassword is an address as it may be printed: the user and the password in it are masked.
+func WithoutPassword(address string) string {
+	if u, err := url.Parse(address); err == nil && u.User != nil {
 		u.User = nil
-		return strings.Replace(u.String(), "//", "//****@", 1)
+		return strings.Replace(u.String(), "//", "//"+masked+"@", 1)
 	}
-	return raw
+	return address
 }
 
 func (v variable) refuse(raw, source string, why error) error {

@@ -48,16 +48,12 @@ func examineTokens(ctx context.Context, c *config.Config) []finding {
 	switch {
 	case c.AuthMode != "jwt":
 		return nil // an open gateway is one of the unsafe settings
+	case c.RequireTokenKey() != nil:
+		return []finding{{Name: name, State: warn, Detail: "signed with the demonstration's secret, which `millrace up` alone takes", Advice: "set JWT_SECRET or JWT_JWKS_URL"}}
 	case c.JWT.JWKSURL == "":
 		return []finding{{Name: name, State: ok, Detail: "signed with JWT_SECRET"}}
 	}
-	shown := c.JWT.JWKSURL
-	for _, s := range c.Table() {
-		if s.Name == "JWT_JWKS_URL" {
-			shown = s.Value // without a password
-		}
-	}
-	return []finding{examine(name, shown, "check JWT_JWKS_URL", ask(ctx, c.JWT.JWKSURL))}
+	return []finding{examine(name, config.WithoutPassword(c.JWT.JWKSURL), "check JWT_JWKS_URL", ask(ctx, c.JWT.JWKSURL))}
 }
 
 // signToken makes a token for trying AUTH_MODE=jwt out, with the secret that the services of this environment have.

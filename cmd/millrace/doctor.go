@@ -177,7 +177,7 @@ func examineProvider(ctx context.Context, c *config.Config) finding {
 	case config.PSPInProcess:
 		return finding{Name: name, State: ok, Detail: "a function call: no card is charged"}
 	}
-	return examine(name, c.PSPURL, "set PSP_URL, or run `millrace psp`", ask(ctx, strings.TrimSuffix(c.PSPURL, "/")+"/livez"))
+	return examine(name, config.WithoutPassword(c.PSPURL), "set PSP_URL, or run `millrace psp`", ask(ctx, strings.TrimSuffix(c.PSPURL, "/")+"/livez"))
 }
 
 func dial(ctx context.Context, at string) error {

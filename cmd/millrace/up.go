@@ -276,7 +276,7 @@ func printReady(out io.Writer, o upOptions, c *config.Config) {
 	case c.JWT.JWKSURL != "":
 		get, token = "  TOKEN=…  # of your identity provider\n", ` -H "Authorization: Bearer $TOKEN"`
 	default:
-		get, token = "  TOKEN=$(millrace token)\n", ` -H "Authorization: Bearer $TOKEN"`
+		get, token = "  TOKEN=$("+os.Args[0]+" token)  # where JWT_SECRET is the one of here\n", ` -H "Authorization: Bearer $TOKEN"`
 	}
 	fmt.Fprintf(out, "\nTry:\n%[3]s"+
 		"  curl -sS %[1]s/api/v1/orders%[4]s -H 'Content-Type: application/json' -d '{\"userId\":\"usr_001\",\"items\":[{\"sku\":\"SKU-123\",\"qty\":2}],\"currency\":\"LKR\"}'\n"+
@@ -297,7 +297,7 @@ type addresses struct {
 
 func addressesOf(o upOptions, c *config.Config) addresses {
 	a := addresses{
-		Services: map[string]string{}, PSP: c.PSPURL, SMTP: net.JoinHostPort(c.SMTP.Host, strconv.Itoa(c.SMTP.Port)),
+		Services: map[string]string{}, PSP: config.WithoutPassword(c.PSPURL), SMTP: net.JoinHostPort(c.SMTP.Host, strconv.Itoa(c.SMTP.Port)),
 		Kafka: c.Kafka.Brokers[0], Redis: net.JoinHostPort(c.Redis.Host, strconv.Itoa(c.Redis.Port)), Data: o.Data,
 	}
 	for _, service := range services {
