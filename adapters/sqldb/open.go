@@ -89,11 +89,11 @@ func OpenPostgresDSN(dsn, schema string, maxConns int) (*DB, error) {
 
 // OpenSQLite opens or makes a file. Every commit is on the disk before it returns.
 func OpenSQLite(ctx context.Context, path string) (*DB, error) {
-	write := openFile(path, toWrite, 1)
+	write := openFile(path, writer, 1)
 	if err := write.PingContext(ctx); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	return &DB{DB: write, Read: openFile(path, toRead, 4), Dialect: SQLite, Name: path}, nil
+	return &DB{DB: write, Read: openFile(path, besideWriter, 4), Dialect: SQLite, Name: path}, nil
 }
 
 // OpenSQLiteReadOnly opens a file that another process may be writing, for readers that must not act. It can be
@@ -107,9 +107,9 @@ func OpenSQLiteReadOnly(path string) *DB {
 type access int
 
 const (
-	toWrite  access = iota // transactions, each of which takes the lock of the one writer as it begins
-	toRead                 // reads beside a writer, in the same process
-	readOnly               // reads by somebody who may not write: nothing of the file is changed, its mode neither
+	writer       access = iota // transactions, each of which takes the lock of the one writer as it begins
+	besideWriter               // reads beside a writer, in the same process
+	readOnly                   // reads by somebody who may not write: nothing of the file is changed, its mode neither
 )
 
 // options are those of the connections' addresses (modernc.org/sqlite, Driver.Open).
@@ -119,9 +119,9 @@ func (a access) options() string {
 		durable = every + "&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	)
 	switch a {
-	case toWrite:
+	case writer:
 		return durable + "&_txlock=immediate"
-	case toRead:
+	case besideWriter:
 		return durable
 	default:
 		return every + "&mode=ro&_pragma=query_only(1)"

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -133,8 +134,7 @@ func (p *program) tellResult(r plan.Result) {
 	if p.json {
 		return
 	}
-	colours := map[string]colour{plan.Verified: green, plan.FailedAgain: red, plan.TimedOut: yellow}
-	shown := p.paint(p.Stdout, fmt.Sprintf("%-12s", r.Outcome), colours[r.Outcome])
+	shown := p.paint(p.Stdout, fmt.Sprintf("%-12s", r.Outcome), resultColour(r.Outcome))
 	who := r.ID + "  " + r.Handler + " " + dash(r.OrderID)
 	if r.Parked {
 		who += " (parked behind it)"
@@ -144,4 +144,19 @@ func (p *program) tellResult(r plan.Result) {
 		line += ": " + short(r.Detail, 200)
 	}
 	fmt.Fprintln(p.Stdout, line)
+}
+
+func resultColour(outcome string) colour {
+	return map[string]colour{plan.Verified: green, plan.FailedAgain: red, plan.TimedOut: yellow}[outcome]
+}
+
+// writePlan writes a plan for people to read: what it is about is in its text, not in its layout.
+func writePlan(w io.Writer, plan any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(plan); err != nil {
+		return fmt.Errorf("write the plan: %w", err)
+	}
+	return nil
 }

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -78,15 +76,4 @@ func (p *program) explainLetters(made deadletters.Plan) {
 		flag = " --new-effects"
 	}
 	fmt.Fprintf(p.Stderr, "%s: read the plan, then\n  millrace dlq apply PLAN --confirm %s --reason TEXT --actor NAME%s\n", made, made.SHA256, flag)
-}
-
-// writePlan writes a plan for people to read: what it is about is in its text, not in its layout.
-func writePlan(w io.Writer, plan any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(plan); err != nil {
-		return fmt.Errorf("write the plan: %w", err)
-	}
-	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"millrace/app/audit"
-	"millrace/domain/plan"
 )
 
 func (p *program) sagaAudit() *cobra.Command {
@@ -54,12 +53,11 @@ it sent, which time-out it set, and what became of it. Words of key=value choose
 }
 
 func (p *program) printActs(acts []audit.Record) {
-	colours := map[string]colour{plan.Verified: green, plan.FailedAgain: red, plan.TimedOut: yellow}
 	rows := make([][]cell, len(acts))
 	for i, a := range acts {
 		rows[i] = []cell{
 			word("%s", moment(a.At)), word("%s", a.Act), word("%s", a.Target), word("%s", a.Actor), word("%s", short(a.Reason, 60)),
-			word("%s", dash(a.Outcome)).in(colours[a.Outcome]), word("%s", short(dash(a.Detail), 60)),
+			word("%s", dash(a.Outcome)).in(resultColour(a.Outcome)), word("%s", short(dash(a.Detail), 60)),
 		}
 	}
 	p.table(p.Stdout, []string{"AT", "ACT", "TARGET", "WHO", "WHY", "OUTCOME", ""}, rows)

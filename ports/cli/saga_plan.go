@@ -105,7 +105,7 @@ while the plan was made, stands under "refused" with the reason.`,
 			if err := writePlan(p.Stdout, made); err != nil {
 				return err
 			}
-			p.explain(made)
+			p.explainSagas(made)
 			return nil
 		})
 	}
@@ -125,8 +125,8 @@ func openSagas(ctx context.Context, s Sagas, q audit.Query) ([]operator.Chosen, 
 	return open, err
 }
 
-// explain says to people what a plan would do, and how to have it done.
-func (p *program) explain(made operator.Plan) {
+// explainSagas says to people what a plan would do, and how to have it done.
+func (p *program) explainSagas(made operator.Plan) {
 	if len(made.Refused) > 0 {
 		fmt.Fprintf(p.Stderr, "%d sagas are not to be acted on; the first: %s: %s\n", len(made.Refused), made.Refused[0].OrderID, made.Refused[0].Why)
 	}
