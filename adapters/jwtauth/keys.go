@@ -61,7 +61,7 @@ func newKeySet(cfg Config) *keySet {
 func (k *keySet) there() bool { return k.set.Load() != nil }
 
 // find gives the key that a token names, and asks the provider for an id that is not known: it may have begun to sign
-// with a new key. It fails with errNoKeys when the provider would have to be asked and is away.
+// with a new key. It fails with errNoKeys when the provider would have to be asked and is away, or was asked just before.
 func (k *keySet) find(ctx context.Context, t *jwt.Token) (any, error) {
 	if _, named := t.Header["kid"]; !named { // keyfunc would try all of them
 		return nil, errNoKeyID

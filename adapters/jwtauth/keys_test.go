@@ -106,6 +106,16 @@ func runs(t *testing.T, v *jwtauth.Verifier) {
 	synctest.Wait()
 }
 
+// publishing is a provider of keys, and a Verifier that has fetched them. It is called inside of a synctest bubble.
+func publishing(t *testing.T, keys ...jwkset.JWKMarshal) (*provider, *jwtauth.Verifier) {
+	t.Helper()
+	p := &provider{}
+	p.publishes(t, keys...)
+	v := withKeys(t, jwtauth.Config{Transport: p})
+	runs(t, v)
+	return p, v
+}
+
 // now makes a token hold in the bubble's time.
 func now() map[string]any {
 	return map[string]any{"iat": nil, "nbf": nil, "exp": time.Now().Add(time.Hour).Unix()}
@@ -124,10 +134,7 @@ func TestTokensOfAProviderAreCheckedWithItsPublishedKeys(t *testing.T) {
 	t.Parallel()
 	rs, es, ed := pairs(t)
 	synctest.Test(t, func(t *testing.T) {
-		p := &provider{}
-		p.publishes(t, rs.public(t, jwkset.UseSig), es.public(t, ""), ed.public(t, jwkset.UseSig))
-		v := withKeys(t, jwtauth.Config{Transport: p})
-		runs(t, v)
+		_, v := publishing(t, rs.public(t, jwkset.UseSig), es.public(t, ""), ed.public(t, jwkset.UseSig))
 		for _, key := range []pair{rs, es, ed} {
 			takes(t, v, key.id, key.token(t, now()), "usr_001", false)
 			tampered := key.token(t, now())
@@ -180,10 +187,7 @@ func TestAKeyThatTheProviderBeginsToUseIsFetchedAndAWithdrawnOneForgotten(t *tes
 	t.Parallel()
 	old, next, _ := pairs(t)
 	synctest.Test(t, func(t *testing.T) {
-		p := &provider{}
-		p.publishes(t, old.public(t, jwkset.UseSig))
-		v := withKeys(t, jwtauth.Config{Transport: p})
-		runs(t, v)
+		p, v := publishing(t, old.public(t, jwkset.UseSig))
 		takes(t, v, "the first key", old.token(t, now()), "usr_001", false)
 
 		time.Sleep(time.Minute)
@@ -206,10 +210,7 @@ func TestATokenOfAKeyThatIsNewerThanTheLastAnswerIsNotCalledWrong(t *testing.T) 
 	t.Parallel()
 	old, next, _ := pairs(t)
 	synctest.Test(t, func(t *testing.T) {
-		p := &provider{}
-		p.publishes(t, old.public(t, jwkset.UseSig))
-		v := withKeys(t, jwtauth.Config{Transport: p})
-		runs(t, v)
+		p, v := publishing(t, old.public(t, jwkset.UseSig))
 		p.publishes(t, old.public(t, jwkset.UseSig), next.public(t, jwkset.UseSig))
 		unavailable(t, v, next.token(t, now()))
 		time.Sleep(2 * time.Second) // as Retry-After says
@@ -243,10 +244,7 @@ func TestMadeUpKeyIDsDoNotBecomeALoadOnTheProvider(t *testing.T) {
 	t.Parallel()
 	rs, es, _ := pairs(t)
 	synctest.Test(t, func(t *testing.T) {
-		p := &provider{}
-		p.publishes(t, rs.public(t, jwkset.UseSig))
-		v := withKeys(t, jwtauth.Config{Transport: p})
-		runs(t, v)
+		p, v := publishing(t, rs.public(t, jwkset.UseSig))
 		time.Sleep(time.Minute)
 		before := p.count()
 		var all sync.WaitGroup

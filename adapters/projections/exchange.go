@@ -22,11 +22,10 @@ const (
 // exchange puts the shadow in the place of the live model. When somebody is in the way for longer than
 // anybody should wait, it lets go and tries again.
 func (r *rebuild) exchange(ctx context.Context, l *lock) error {
-	inTheWay := []error{sqldb.ErrBusy, sqldb.ErrSlow, sqldb.ErrRetry}
 	for n := 1; ; n++ {
 		orders, open, seen := r.report.Orders, slices.Clone(r.source.open), r.source.seen
 		err := sqldb.Classify(r.exchanged(ctx, l))
-		if err == nil || n == exchanges || !slices.ContainsFunc(inTheWay, func(one error) bool { return errors.Is(err, one) }) {
+		if err == nil || n == exchanges || !sqldb.OutOfTime(err) && !errors.Is(err, sqldb.ErrRetry) {
 			return err
 		}
 		r.report.Orders, r.source.open, r.source.seen = orders, open, seen // nothing of it is there

@@ -29,6 +29,10 @@ var (
 	ErrReadOnly = fault.New(fault.Unavailable, "database_read_only", "the database accepts no writes")
 )
 
+// OutOfTime says whether the database has given up a wait, for a lock or for the end of a statement. It is there, and
+// may do the same in time when it is asked again.
+func OutOfTime(err error) bool { return errors.Is(err, ErrBusy) || errors.Is(err, ErrSlow) }
+
 // Classify gives a database error its kind. Faults and cancelled contexts pass unchanged.
 func Classify(err error) error {
 	if err == nil {

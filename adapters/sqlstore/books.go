@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/jmoiron/sqlx"
-
 	"millrace/adapters/sqldb"
 	"millrace/app/messages"
 	"millrace/domain/inventory"
@@ -34,7 +32,7 @@ func (b bookOf) says(step saga.Step, state string) engine.Books {
 }
 
 var books = []bookOf{
-	{messages.PaymentService, "SELECT order_id, state FROM payments WHERE order_id IN (?)", map[saga.Step]map[string]string{
+	{messages.PaymentService, "SELECT order_id, state FROM payments WHERE {among}", map[saga.Step]map[string]string{
 		saga.AwaitingPayment: {
 			payment.Captured.String(): messages.PaymentSucceeded{}.Name(),
 			payment.Declined.String(): messages.PaymentFailed{}.Name(),
@@ -48,7 +46,7 @@ var books = []bookOf{
 	}, map[saga.Step][]string{
 		saga.UndoingPayment: {payment.Undoing.String(), payment.Refunding.String()},
 	}},
-	{messages.InventoryService, "SELECT order_id, state FROM reservations WHERE order_id IN (?)", map[saga.Step]map[string]string{
+	{messages.InventoryService, "SELECT order_id, state FROM reservations WHERE {among}", map[saga.Step]map[string]string{
 		saga.AwaitingInventory: {
 			inventory.Held.String():    messages.InventoryReserved{}.Name(),
 			inventory.Refused.String(): messages.InventoryFailed{}.Name(),
@@ -70,7 +68,7 @@ type bookRecord struct {
 func (o *Operator) booked(ctx context.Context, all map[string]operator.Standing, orderIDs []string) error {
 	for _, book := range books {
 		var rows []bookRecord
-		if err := o.selectAmong(ctx, o.of[book.service], &rows, book.query, orderIDs); err != nil {
+		if err := o.selectAmong(ctx, o.of[book.service], &rows, book.query, "order_id", orderIDs); err != nil {
 			return err
 		}
 		for _, r := range rows {
@@ -107,12 +105,9 @@ func (t *operatorTx) Books(ctx context.Context, orderID string, step saga.Step) 
 		if core.DB == t.core.DB {
 			read = t.tx
 		}
-		query, args, err := sqlx.In(book.query, []string{orderID})
-		if err != nil {
-			return engine.Books{}, err
-		}
+		query, order := amongOrders(core.DB, book.query, "order_id"), sqldb.Set(core.DB.Dialect, []string{orderID})
 		var rows []bookRecord
-		if err := read.SelectContext(ctx, &rows, core.DB.Read.Rebind(query), args...); err != nil {
+		if err := read.SelectContext(ctx, &rows, query, order); err != nil {
 			return engine.Books{}, fmt.Errorf("read the books of %s: %w", book.service, sqldb.Classify(err))
 		}
 		if len(rows) > 0 {

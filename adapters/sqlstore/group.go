@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -174,7 +173,7 @@ func (c *Core) commitTogether(members []*member) {
 		}
 		return
 	}
-	away := fault.KindOf(err) == fault.Unavailable && !errors.Is(err, sqldb.ErrBusy) && !errors.Is(err, sqldb.ErrSlow)
+	away := fault.KindOf(err) == fault.Unavailable && !sqldb.OutOfTime(err)
 	alone := len(members) == 1
 	for _, m := range c.unhandled(members) {
 		switch {

@@ -7,9 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
-
-	"github.com/jmoiron/sqlx"
 
 	"millrace/adapters/outbox"
 	"millrace/adapters/sqldb"
@@ -186,7 +185,7 @@ func (o *Operator) Standings(ctx context.Context, orderIDs []string) (map[string
 	all := make(map[string]operator.Standing, len(orderIDs))
 	for chunk := range slices.Chunk(orderIDs, atOnce) {
 		var rows []standingRecord
-		if err := o.selectAmong(ctx, o.ordering, &rows, sagasAmong, chunk); err != nil {
+		if err := o.selectAmong(ctx, o.ordering, &rows, sagasAmong, "o.id", chunk); err != nil {
 			return nil, err
 		}
 		for _, r := range rows {
@@ -209,16 +208,17 @@ func (o *Operator) Standings(ctx context.Context, orderIDs []string) (map[string
 const atOnce = 1000
 
 const sagasAmong = `SELECT o.id, o.total, o.currency, s.definition, s.step, s.state, s.version
-	FROM orders o LEFT JOIN sagas s ON s.order_id = o.id WHERE o.id IN (?)`
+	FROM orders o LEFT JOIN sagas s ON s.order_id = o.id WHERE {among}`
 
-// selectAmong runs a SELECT on a service's database whose one parameter is a set of orders.
-func (o *Operator) selectAmong(ctx context.Context, core *Core, into any, query string, orderIDs []string) error {
-	query, args, err := sqlx.In(query, orderIDs)
-	if err != nil {
-		return err
-	}
-	db := core.DB.Read
-	if err := db.SelectContext(ctx, into, db.Rebind(query), args...); err != nil {
+// amongOrders gives a SELECT for a database. Its {among} is that the column is one of a set of orders, its one parameter.
+func amongOrders(db *sqldb.DB, query, column string) string {
+	return db.Read.Rebind(strings.Replace(query, "{among}", db.Dialect.Among(column, "text"), 1))
+}
+
+// selectAmong runs a SELECT of amongOrders on a service's database.
+func (o *Operator) selectAmong(ctx context.Context, core *Core, into any, query, column string, orderIDs []string) error {
+	db := core.DB
+	if err := db.Read.SelectContext(ctx, into, amongOrders(db, query, column), sqldb.Set(db.Dialect, orderIDs)); err != nil {
 		return fmt.Errorf("read %s: %w", core.DB.Name, sqldb.Classify(err))
 	}
 	return nil
@@ -229,9 +229,9 @@ func (o *Operator) sentBefore(ctx context.Context, all map[string]operator.Stand
 	seen := map[string]bool{}
 	for _, service := range []string{messages.PaymentService, messages.InventoryService, messages.Orchestrator} { // the copies last
 		var rows []sentRecord
-		const query = `SELECT id, aggregate_id, event_type, topic FROM outbox WHERE aggregate_id IN (?)
+		const query = `SELECT id, aggregate_id, event_type, topic FROM outbox WHERE {among}
 			AND topic NOT LIKE '%.dlq' AND topic NOT LIKE '%.redrive' ORDER BY seq`
-		if err := o.selectAmong(ctx, o.of[service], &rows, query, orderIDs); err != nil {
+		if err := o.selectAmong(ctx, o.of[service], &rows, query, "aggregate_id", orderIDs); err != nil {
 			return err
 		}
 		for _, r := range rows {
@@ -252,7 +252,7 @@ func (o *Operator) Progress(ctx context.Context, orderIDs []string) (map[string]
 	all := make(map[string]operator.Progress, len(orderIDs))
 	for chunk := range slices.Chunk(orderIDs, atOnce) {
 		var rows []standingRecord
-		if err := o.selectAmong(ctx, o.ordering, &rows, sagasAmong, chunk); err != nil {
+		if err := o.selectAmong(ctx, o.ordering, &rows, sagasAmong, "o.id", chunk); err != nil {
 			return nil, err
 		}
 		for _, r := range rows {
@@ -262,7 +262,7 @@ func (o *Operator) Progress(ctx context.Context, orderIDs []string) (map[string]
 		for _, service := range slices.Sorted(maps.Keys(o.of)) {
 			var letters []letterRecord
 			if err := o.selectAmong(ctx, o.of[service], &letters,
-				"SELECT order_id, service, handler, reason, last_at FROM dead_letters WHERE state = 'waiting' AND order_id IN (?)", chunk); err != nil {
+				"SELECT order_id, service, handler, reason, last_at FROM dead_letters WHERE state = 'waiting' AND {among}", "order_id", chunk); err != nil {
 				return nil, err
 			}
 			for _, l := range letters {

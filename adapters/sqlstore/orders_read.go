@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"millrace/adapters/sqldb"
 	app "millrace/app/order"
 	"millrace/domain/money"
@@ -113,12 +111,9 @@ func (s *Orders) Order(ctx context.Context, id order.ID) (*order.Order, error) {
 
 func (s *Orders) items(ctx context.Context, ids []string) (map[string][]itemRecord, error) {
 	db := s.core.DB.Read
-	query, args, err := sqlx.In("SELECT order_id, sku, qty, price FROM order_items WHERE order_id IN (?) ORDER BY order_id, line", ids)
-	if err != nil {
-		return nil, err
-	}
+	query := "SELECT order_id, sku, qty, price FROM order_items WHERE " + s.core.DB.Dialect.Among("order_id", "text") + " ORDER BY order_id, line"
 	var rows []itemRecord
-	if err := db.SelectContext(ctx, &rows, db.Rebind(query), args...); err != nil {
+	if err := db.SelectContext(ctx, &rows, db.Rebind(query), sqldb.Set(s.core.DB.Dialect, ids)); err != nil {
 		return nil, fmt.Errorf("read items: %w", sqldb.Classify(err))
 	}
 	found := make(map[string][]itemRecord, len(ids))

@@ -567,6 +567,21 @@ func TestAStoreThatIsAwayEndsTheRunWithWhatWasKnown(t *testing.T) {
 	})
 }
 
+// A call can be cancelled by another end than the run's own, such as that of a connection.
+func TestACallThatIsCancelledIsNotTheLettersFault(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.add("a1", "a", "waiting")
+		p := s.plan(t, deadletters.ActRedrive, "")
+		s.failure = fmt.Errorf("redrive: %w", context.Canceled)
+		if sum, err := s.desk().Apply(t.Context(), p, request(p), nil); !errors.Is(err, context.Canceled) || len(sum.Items) != 0 {
+			t.Errorf("%+v, %v", sum, err)
+		}
+		s.failure = nil
+		want(t, s.apply(t, p), "a1 VERIFIED")
+	})
+}
+
 func TestWhatIsWrongWithOneLetterKeepsNoOtherFromItsAct(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {

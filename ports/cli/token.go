@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"millrace/domain/order"
 )
 
 // TokenOptions are those of `millrace token`, all checked.
@@ -24,11 +26,8 @@ type Token struct {
 	Demo  bool
 }
 
-// Forms of what a token says: a userId, and a scope (RFC 6749, section 3.3).
-var (
-	userForm  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	scopeForm = regexp.MustCompile(`^[!#-\[\]-~]+$`)
-)
+// scopeForm is that of one word of a scope (RFC 6749, section 3.3).
+var scopeForm = regexp.MustCompile(`^[!#-\[\]-~]+$`)
 
 func (p *program) token() *cobra.Command {
 	c := &cobra.Command{
@@ -82,7 +81,7 @@ it sees, lists, cancels and places everybody's.`,
 }
 
 func (o TokenOptions) check() error {
-	if !userForm.MatchString(o.User) {
+	if _, err := order.ParseUserID(o.User); err != nil {
 		return fmt.Errorf("--user %q: give 1 to 64 letters, digits, _ or -", o.User)
 	}
 	for word := range strings.FieldsSeq(o.Scope) {
